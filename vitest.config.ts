@@ -1,0 +1,22 @@
+import { defineConfig } from "vitest/config"
+
+/** `unit` needs nothing but Node; `kafka` starts real brokers (test/support). */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: { name: "unit", include: ["packages/*/test/**/*.test.ts"], testTimeout: 20_000 }
+      },
+      {
+        test: {
+          name: "kafka",
+          include: ["test/**/*.test.ts"],
+          globalSetup: ["test/support/globalSetup.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000
+        }
+      }
+    ]
+  }
+})
