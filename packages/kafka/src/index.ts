@@ -1,1 +1,6 @@
-export {}
+export * as Kafka from "./Kafka.ts"
+export * as KafkaError from "./KafkaError.ts"
+export * as Producer from "./Producer.ts"
+export * as Serde from "./Serde.ts"
+export * as Topic from "./Topic.ts"
+export * as Transport from "./Transport.ts"

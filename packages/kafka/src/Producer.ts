@@ -1,0 +1,244 @@
+/**
+ * Produces records: batched, acknowledged, and each accepted record with
+ * exactly one outcome.
+ *
+ * A producer lives as long as its scope. Closing drains it: nothing new is
+ * accepted, what was accepted is sent, every delivery handler has run, then the
+ * connections go.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Sink from "effect/Sink"
+import * as internal from "./internal/producer/producer.ts"
+import type { Kafka } from "./Kafka.ts"
+import type { KafkaError, ProduceError } from "./KafkaError.ts"
+import type * as Topic from "./Topic.ts"
+
+/**
+ * Identifies a producer at run time.
+ *
+ * @since 0.1.0
+ * @category type ids
+ */
+export const TypeId: TypeId = "~@sluice/kafka/Producer"
+
+/**
+ * @since 0.1.0
+ * @category type ids
+ */
+export type TypeId = "~@sluice/kafka/Producer"
+
+/**
+ * Where an acknowledged record is in the log.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RecordMetadata {
+  readonly topic: string
+  readonly partition: number
+  /** Undefined where the broker did not tell: with `acks: "none"`, and for a duplicate that it no longer remembers. */
+  readonly offset: bigint | undefined
+  /** Milliseconds since the epoch: the record's own, or the broker's where the topic says `LogAppendTime`. */
+  readonly timestamp: number
+}
+
+/**
+ * What became of one record, with the value that the caller gave to tell
+ * records apart.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Delivery<C> =
+  | {
+    readonly _tag: "Acknowledged"
+    readonly record: Topic.AnyRecord
+    readonly correlation: C | undefined
+    readonly metadata: RecordMetadata
+  }
+  | {
+    readonly _tag: "Failed"
+    readonly record: Topic.AnyRecord
+    readonly correlation: C | undefined
+    readonly error: ProduceError
+  }
+
+/**
+ * Some records of a {@link Producer.sendAll} failed. `results` has the outcome
+ * of each record by its index.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SendAllError extends Data.TaggedError("SendAllError")<{
+  readonly results: ReadonlyArray<SendResult>
+  readonly message: string
+}> {}
+
+/**
+ * The outcome of one record of a `sendAll`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type SendResult =
+  | { readonly _tag: "Acknowledged"; readonly metadata: RecordMetadata }
+  | { readonly _tag: "Failed"; readonly error: ProduceError }
+
+/**
+ * How a producer works. All have defaults.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ProducerOptions<C = never, R = never> {
+  /**
+   * Who must have a record before it counts as sent: all in-sync replicas
+   * (`"all"`, the default), the leader alone, or nobody: then a record counts as
+   * sent when the socket has it, and its offset is not known.
+   */
+  readonly acks?: "none" | "leader" | "all" | undefined
+  /** The broker refuses what it has already (default true with `acks: "all"`, which it needs). */
+  readonly idempotent?: boolean | undefined
+  /** Default `"none"`. */
+  readonly compression?: "none" | "gzip" | undefined
+  /** How long a batch waits for more records. Default 0: batches form while another one of their partition is in flight. */
+  readonly linger?: Duration.DurationInput | undefined
+  /** A batch is full at this many bytes, before compression. Default 1 MiB. Brokers refuse batches over their `message.max.bytes` (1 MiB): they are split. */
+  readonly batchBytes?: number | undefined
+  /** A larger record is refused at once. Default 1 MiB. */
+  readonly maxRecordBytes?: number | undefined
+  /** Bytes of accepted records that have no outcome yet; past it senders wait their turn. Default 32 MiB. */
+  readonly bufferBytes?: number | undefined
+  /** From a record's acceptance to its outcome, retries included. Default 2 minutes. */
+  readonly deliveryTimeout?: Duration.DurationInput | undefined
+  /** How long closing waits for what was accepted. Default 30 seconds. What was not written by then ends `persisted: "no"`, what was not answered `"maybe"`. */
+  readonly closeTimeout?: Duration.DurationInput | undefined
+  /** Hears of every accepted record exactly once, in workers that start before the producer does. */
+  readonly onDelivery?: {
+    /** Its failures are logged. What it sends itself is accepted even while others wait for reports to be handled. */
+    readonly handler: (delivery: Delivery<C>) => Effect.Effect<unknown, unknown, R>
+    /** How many handlers run at a time. Default 1: reports of a partition in the order of its log. */
+    readonly concurrency?: number | undefined
+    /** Accepted records without a handled report; past it senders wait. Default 100,000. */
+    readonly maxPending?: number | undefined
+    /** How long closing waits for the handlers. Default 30 seconds; what is not reported by then is logged. */
+    readonly closeTimeout?: Duration.DurationInput | undefined
+  } | undefined
+}
+
+/**
+ * Sends records. `C` is the type of the correlation value that its delivery
+ * handler gets back.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Producer<in C = never> {
+  readonly [TypeId]: TypeId
+  /**
+   * Sends a record and waits until it is acknowledged. Interrupted before the
+   * record is accepted, it is withdrawn; after that it is delivered all the same.
+   */
+  readonly send: (
+    record: Topic.AnyRecord,
+    options?: { readonly correlation?: C | undefined }
+  ) => Effect.Effect<RecordMetadata, ProduceError>
+  /**
+   * Sends records and waits until each has its outcome: their places in the
+   * order given, or {@link SendAllError} with every outcome if one failed.
+   */
+  readonly sendAll: (
+    records: Iterable<Topic.AnyRecord>
+  ) => Effect.Effect<ReadonlyArray<RecordMetadata>, SendAllError>
+  /**
+   * Waits until the record is accepted; the inner effect waits until it is
+   * acknowledged, and need not be run.
+   */
+  readonly enqueue: (
+    record: Topic.AnyRecord,
+    options?: { readonly correlation?: C | undefined }
+  ) => Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError>
+  /**
+   * Sends a stream: chunks in, batches out, with back-pressure. Done when all
+   * are acknowledged; fails with the first failure, after those accepted before
+   * it have their outcome.
+   */
+  readonly sink: Sink.Sink<void, Topic.AnyRecord, never, ProduceError>
+  /** Sends what was accepted so far without lingering, and waits for its outcomes. */
+  readonly flush: Effect.Effect<void>
+}
+
+/**
+ * A producer on connections of its own. Fails if the cluster cannot be reached
+ * within the client's `apiTimeout`, refuses the credentials, or an option is
+ * out of range.
+ *
+ * @example
+ * ```ts
+ * import { Producer, Serde, Topic } from "@sluice/kafka"
+ * import { Effect } from "effect"
+ *
+ * const Lines = Topic.make("lines", { key: Serde.string, value: Serde.string })
+ *
+ * export const program = Effect.gen(function*() {
+ *   const producer = yield* Producer.make()
+ *   const { offset, partition } = yield* producer.send(Lines.record({ key: "app.log", value: "started" }))
+ *   yield* Effect.log(`at ${partition}/${offset}`)
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make: <C = never, R = never>(
+  options?: ProducerOptions<C, R>
+) => Effect.Effect<Producer<C>, KafkaError, Kafka | Scope.Scope | R> = internal.make
+
+/**
+ * The class of a tag for one producer of an application, which may have
+ * several. It brings a layer.
+ *
+ * @example
+ * ```ts
+ * import { Producer } from "@sluice/kafka"
+ * import { Effect } from "effect"
+ *
+ * class Billing extends Producer.Tag("app/Billing")<Billing, { readonly invoice: number }>() {}
+ *
+ * export const BillingLive = Billing.layer({
+ *   onDelivery: { handler: (delivery) => Effect.log(delivery._tag, delivery.correlation?.invoice) }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const Tag = <const Id extends string>(id: Id) => <Self, C = never>(): TagClass<Self, Id, C> => {
+  const Base = Context.Tag(id)<Self, Producer<C>>()
+  return class extends (Base as any) {
+    static layer<R = never>(this: Context.Tag<Self, Producer<C>>, options?: ProducerOptions<C, R>) {
+      return Layer.scoped(this, make(options))
+    }
+  } as any
+}
+
+/**
+ * What {@link Tag} gives.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export interface TagClass<Self, Id extends string, C> extends Context.TagClass<Self, Id, Producer<C>> {
+  /** A producer for the layer's lifetime. */
+  readonly layer: <R = never>(
+    options?: ProducerOptions<C, R>
+  ) => Layer.Layer<Self, KafkaError, Kafka | R>
+}

@@ -1,0 +1,230 @@
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
+import type { BrokerAddress, Transport } from "../../Transport.ts"
+import { closed, formatAddress, fromCode, isFatal } from "../errors.ts"
+import {
+  type ClusterMetadata,
+  empty,
+  type PartitionMetadata,
+  type TopicMetadata,
+  update
+} from "../kernel/clusterMetadata.ts"
+import { errorOf } from "../kernel/errors.ts"
+import { validateTopicName } from "../kernel/topicName.ts"
+import { FindCoordinator } from "../protocol/api/findCoordinator.ts"
+import { Metadata } from "../protocol/api/metadata.ts"
+import type { BrokerConnection } from "./connection.ts"
+import { type ConnectionPool, makePool } from "./pool.ts"
+import { pause, retrying } from "./retry.ts"
+import type { Settings } from "./settings.ts"
+
+/** What all producers and consumers of one client share: the view of the cluster, and how to reach it. */
+export interface Cluster {
+  readonly settings: Settings
+  /** The newest view; no I/O. */
+  readonly metadata: () => ClusterMetadata
+  /** Asks the cluster again for every topic in use. Calls at the same time share one request, sent after the call. */
+  readonly refresh: Effect.Effect<void, KafkaError>
+  /** A topic with its partitions; asks the cluster if it is not known. An unknown topic fails after a few attempts. */
+  readonly topic: (name: string) => Effect.Effect<TopicMetadata, KafkaError>
+  /** The broker's address by its id, if it is in the view. */
+  readonly address: (brokerId: number) => BrokerAddress | undefined
+  /** Where the group's coordinator is now. Always asks. */
+  readonly coordinator: (groupId: string) => Effect.Effect<BrokerAddress, KafkaError>
+  /** Runs a request on any broker that answers. */
+  readonly anyBroker: <A>(
+    operation: string,
+    use: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
+  ) => Effect.Effect<A, KafkaError>
+  /** Connections for one purpose of one producer or consumer. */
+  readonly makePool: Effect.Effect<ConnectionPool, never, Scope.Scope>
+}
+
+/** A topic may have been created a moment ago: brokers learn of it one after the other. */
+const unknownTopicAttempts = 5
+
+/** The client's core. Opens nothing before it is first used. */
+export const make = (
+  transport: Transport["Type"],
+  settings: Settings
+): Effect.Effect<Cluster, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const pool = yield* makePool(transport, settings)
+    const inUse = new Set<string>()
+    let view: ClusterMetadata = empty
+    let running: Deferred.Deferred<void, KafkaError> | undefined
+    let queued: Deferred.Deferred<void, KafkaError> | undefined
+
+    const candidates = (): ReadonlyArray<BrokerAddress> => {
+      const all = new Map<string, BrokerAddress>()
+      for (const broker of view.brokers.values()) all.set(formatAddress(broker), broker)
+      for (const address of settings.bootstrap) all.set(formatAddress(address), address)
+      return Array.from(all.values())
+    }
+
+    /** One round over every address known. Fails fatally only if no address leaves hope. */
+    const oneRound = <A>(
+      use: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
+    ): Effect.Effect<A, KafkaError> =>
+      Effect.gen(function*() {
+        const order = yield* Random.shuffle(candidates())
+        const errors: Array<KafkaError> = []
+        for (const address of order) {
+          const result = yield* Effect.either(Effect.flatMap(pool.get(address), use))
+          if (result._tag === "Right") return result.right
+          errors.push(result.left)
+        }
+        return yield* Effect.fail(summary(errors))
+      })
+
+    const anyBroker: Cluster["anyBroker"] = (operation, use) =>
+      retrying(settings, { operation, deadline: settings.apiTimeout }, () => oneRound(use))
+
+    const fetchMetadata = anyBroker("Metadata", (connection) =>
+      connection.request(Metadata, {
+        topics: Array.from(inUse, (name) => ({ name })),
+        allowAutoTopicCreation: false
+      })).pipe(
+        Effect.map((response) => {
+          view = update(
+            view,
+            response.brokers.map((broker) => ({ id: broker.nodeId, host: broker.host, port: broker.port })),
+            response.topics.map(fromResponse)
+          )
+        })
+      )
+
+    /** One request at a time; who comes while one is under way waits for the next, whose answer is newer than the call. */
+    const refresh: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
+      if (running === undefined) {
+        const own = running = Deferred.unsafeMake<void, KafkaError>(FiberId.none)
+        return Effect.zipRight(start(own), Deferred.await(own))
+      }
+      queued ??= Deferred.unsafeMake<void, KafkaError>(FiberId.none)
+      return Deferred.await(queued)
+    })
+
+    const start = (done: Deferred.Deferred<void, KafkaError>): Effect.Effect<void> =>
+      Effect.interruptible(fetchMetadata).pipe(
+        Effect.exit,
+        Effect.flatMap((exit) => {
+          const next = running = queued
+          queued = undefined
+          Deferred.unsafeDone(done, Exit.isInterrupted(exit) ? Exit.fail(closed("client")) : exit)
+          return next === undefined ? Effect.void : start(next)
+        }),
+        Effect.forkIn(scope),
+        // So that `done` is completed even if the scope closes before the fiber runs.
+        Effect.uninterruptible,
+        Effect.asVoid
+      )
+
+    const topic = (name: string): Effect.Effect<TopicMetadata, KafkaError> => {
+      const known = view.topics.get(name)
+      if (known !== undefined && known.errorCode === 0 && known.partitions.length > 0) return Effect.succeed(known)
+      const problem = validateTopicName(name)
+      if (problem !== undefined) {
+        return Effect.fail(
+          new FatalError({ reason: { _tag: "InvalidTopicException", topic: name }, scope: "topic", message: problem })
+        )
+      }
+      const ask = (attempt: number): Effect.Effect<TopicMetadata, KafkaError> =>
+        Effect.flatMap(refresh, () => {
+          const found = view.topics.get(name)
+          if (found !== undefined && found.errorCode === 0 && found.partitions.length > 0) return Effect.succeed(found)
+          const code = found === undefined || found.errorCode === 0 ? unknownTopic : found.errorCode
+          if (errorOf(code).retriable && attempt < unknownTopicAttempts) {
+            return Effect.zipRight(pause(settings, attempt), Effect.suspend(() => ask(attempt + 1)))
+          }
+          // It may have been deleted, or a typing error: asking for it with every refresh would go on for ever.
+          inUse.delete(name)
+          return Effect.fail(fromCode(code, { operation: "Metadata", scope: "topic", topic: name }))
+        })
+      return Effect.suspend(() => {
+        inUse.add(name)
+        return ask(1)
+      })
+    }
+
+    const coordinator = (groupId: string): Effect.Effect<BrokerAddress, KafkaError> =>
+      anyBroker("FindCoordinator", (connection) =>
+        Effect.flatMap(
+          connection.request(
+            FindCoordinator,
+            (connection.version(FindCoordinator) ?? 0) >= 4
+              ? { keyType: 0, coordinatorKeys: [groupId] }
+              : { keyType: 0, key: groupId }
+          ),
+          (response) => {
+            const found = response.coordinators[0] ?? response
+            return found.errorCode === 0
+              ? Effect.succeed({ host: found.host, port: found.port })
+              : Effect.fail(fromCode(found.errorCode, {
+                operation: `FindCoordinator of group ${groupId}`,
+                scope: "client",
+                detail: found.errorMessage
+              }))
+          }
+        ))
+
+    yield* Effect.sleep(settings.metadataMaxAge).pipe(
+      Effect.zipRight(Effect.suspend(() => inUse.size === 0 ? Effect.void : Effect.ignore(refresh))),
+      Effect.forever,
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+
+    return {
+      settings,
+      metadata: () => view,
+      refresh,
+      topic: (name) => Effect.suspend(() => topic(name)),
+      address: (brokerId) => view.brokers.get(brokerId),
+      coordinator,
+      anyBroker,
+      makePool: makePool(transport, settings)
+    }
+  })
+
+const unknownTopic = 3
+
+const fromResponse = (topic: {
+  readonly name: string | null
+  readonly errorCode: number
+  readonly partitions: ReadonlyArray<{
+    readonly partitionIndex: number
+    readonly leaderId: number
+    readonly leaderEpoch: number
+  }>
+}): TopicMetadata => {
+  const partitions: Array<PartitionMetadata> = topic.partitions.map((partition) => ({
+    partition: partition.partitionIndex,
+    leader: partition.leaderId,
+    leaderEpoch: partition.leaderEpoch
+  }))
+  partitions.sort((a, b) => a.partition - b.partition)
+  return { name: topic.name ?? "", errorCode: topic.errorCode, partitions }
+}
+
+/** Trying again helps where at least one address was only out of reach. */
+const summary = (errors: ReadonlyArray<KafkaError>): KafkaError => {
+  const hopeless = errors.find((error) => isFatal(error) || error.reason._tag === "InvalidResponse")
+  if (hopeless !== undefined && errors.every((error) => isFatal(error) || error.reason._tag === "InvalidResponse")) {
+    return hopeless._tag === "FatalError" ? hopeless : new FatalError(hopeless)
+  }
+  const last = errors.findLast((error) => !isFatal(error)) ?? errors[errors.length - 1]!
+  return last.reason._tag === "ConnectionLost" || last.reason._tag === "RequestTimeout"
+    ? new RetriableError({
+      reason: { ...last.reason, _tag: "BrokersUnavailable" },
+      scope: "client",
+      message: `no broker answers: ${last.message}`,
+      cause: last
+    })
+    : last
+}

@@ -1,0 +1,76 @@
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as FiberRef from "effect/FiberRef"
+import * as HashMap from "effect/HashMap"
+import * as Tracer from "effect/Tracer"
+import type * as Duration from "effect/Duration"
+import type * as Option from "effect/Option"
+
+/**
+ * Runs `self` for at most `duration` and returns then, whatever `self` does:
+ * also if it is uninterruptible, and also if the caller is interrupted twice.
+ * None if it did not end in time; it is interrupted then, in the background.
+ */
+export const bounded = <A, E, R>(
+  self: Effect.Effect<A, E, R>,
+  duration: Duration.DurationInput
+): Effect.Effect<Option.Option<A>, E, R> =>
+  Effect.uninterruptible(
+    Effect.flatMap(
+      Effect.forkDaemon(self.pipe(Effect.disconnect, Effect.interruptible, Effect.timeoutOption(duration))),
+      Fiber.join
+    )
+  )
+
+/** Runs `self` once, on a fiber of its own; whoever comes later awaits the same end. */
+export const once = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  const done = Deferred.unsafeMake<A, E>(FiberId.none)
+  let started = false
+  return Effect.uninterruptible(Effect.suspend(() => {
+    if (started) return Deferred.await(done)
+    started = true
+    return Effect.zipRight(Effect.forkDaemon(Effect.intoDeferred(self, done)), Deferred.await(done))
+  }))
+}
+
+/** Without the span and the log annotations of whoever happened to start it. */
+export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  self.pipe(
+    Effect.mapInputContext((context: Context.Context<R>) => Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>),
+    Effect.locally(FiberRef.currentLogAnnotations, HashMap.empty()),
+    Effect.locally(FiberRef.currentTracerSpanLinks, emptyLinks),
+    Effect.locally(FiberRef.currentTracerSpanAnnotations, HashMap.empty())
+  )
+
+const emptyLinks: Chunk.Chunk<Tracer.SpanLink> = Chunk.empty()
+
+/**
+ * The fibers of one engine: interruptible wherever they were started from,
+ * without their starter's span, and known, so that they can be ended.
+ */
+export class Fibers {
+  readonly #running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+
+  /** Starts a fiber. */
+  fork<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> {
+    return Effect.map(Effect.forkDaemon(Effect.interruptible(detached(self))), (fiber) => {
+      this.#running.add(fiber)
+      fiber.addObserver(() => this.#running.delete(fiber))
+      return fiber
+    })
+  }
+
+  /** How many run. */
+  get size(): number {
+    return this.#running.size
+  }
+
+  /** Interrupts those that run and awaits their end, for at most `duration`. */
+  interruptAll(duration: Duration.DurationInput): Effect.Effect<void> {
+    return Effect.asVoid(bounded(Effect.suspend(() => Fiber.interruptAll(this.#running)), duration))
+  }
+}

@@ -1,0 +1,467 @@
+import type { KafkaError } from "../../KafkaError.ts"
+import type { Codec } from "./compression.ts"
+import type { Header } from "./header.ts"
+import { BatchBuilder, recordSizeUpperBound, restamp } from "./recordBatch.ts"
+
+/** A record as it waits to be accepted: serialized, checked, its partition chosen. */
+export interface PendingRecord {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  readonly headers: ReadonlyArray<Header>
+  /** Milliseconds. */
+  readonly timestamp: number
+}
+
+/** How much may be held, and when a batch goes. */
+export interface AccumulatorOptions {
+  /** A batch is full at this many bytes; a larger record has a batch of its own. */
+  readonly batchBytes: number
+  /** Bytes of all accepted records that have no outcome yet. */
+  readonly bufferBytes: number
+  /** Accepted records whose report was not handled yet; see {@link Accumulator.reported}. Infinity without reports. */
+  readonly maxUnreported: number
+  /** How long an open batch waits for more records, in milliseconds. */
+  readonly linger: number
+  /** How long after its first record a batch may still be sent, in milliseconds. */
+  readonly deliveryTimeout: number
+  readonly codec: Codec | undefined
+  readonly idempotent: boolean
+}
+
+/** Who writes: given by the cluster, bumped by {@link Accumulator.nextEpoch}. */
+export interface ProducerIdentity {
+  readonly producerId: number
+  readonly epoch: number
+}
+
+const noIdentity: ProducerIdentity = { producerId: -1, epoch: -1 }
+const maxEpoch = 0x7fff
+const maxSequence = 0x7fffffff
+
+/** The sequence number `count` records after `sequence`: wraps from 2^31-1 to 0. */
+export const advanceSequence = (sequence: number, count: number): number => (sequence + count) % (maxSequence + 1)
+
+/** Records of one partition that are sent together and share one outcome. */
+export class Batch<Entry> {
+  readonly partition: PartitionBuffer<Entry>
+  /** What the caller attached to each record, in their order. */
+  readonly entries: Array<Entry> = []
+  /** When it may no longer be sent, in milliseconds. */
+  readonly deadline: number
+  readonly createdAt: number
+  /** Its share of the byte bound. */
+  reserved = 0
+  /** How often it was sent. */
+  attempts = 0
+  /** Whether an attempt may have reached the log though no answer says so. */
+  maybeWritten = false
+  /** Not to be sent again before, in milliseconds. */
+  retryAt = 0
+  /** The sequence of its first record; -1 until it has one, and without idempotence. */
+  baseSequence = -1
+  /** The encoded batch; from the first attempt on. */
+  bytes: Uint8Array | undefined
+  /** Whether it was handed to a connection and not answered yet. */
+  onWire = false
+  /** Why the last attempt did not succeed. */
+  lastError: KafkaError | undefined
+  /** Whether no more records may be added. */
+  sealed = false
+  readonly builder: BatchBuilder
+
+  constructor(partition: PartitionBuffer<Entry>, now: number, deadline: number, capacity: number) {
+    this.partition = partition
+    this.createdAt = now
+    this.deadline = deadline
+    this.builder = new BatchBuilder(capacity)
+  }
+}
+
+/** The records of one partition on their way, oldest first. */
+export class PartitionBuffer<Entry> {
+  readonly topic: string
+  readonly partition: number
+  /** The broker that leads it; -1 while there is none. */
+  leader = -1
+  /** Batches not in flight; only the last may be open. */
+  readonly queue: Array<Batch<Entry>> = []
+  /** One batch in flight keeps the order of acceptance. */
+  inFlight: Batch<Entry> | undefined
+  /** Callers that wait for room, in their order. */
+  waiting = 0
+  reserved = 0
+  /** Why nothing can be sent to it at the moment. */
+  lastError: KafkaError | undefined
+  identity: ProducerIdentity | undefined
+  nextSequence = 0
+
+  constructor(topic: string, partition: number) {
+    this.topic = topic
+    this.partition = partition
+  }
+
+  /** The batch that takes records now. */
+  get open(): Batch<Entry> | undefined {
+    const last = this.queue[this.queue.length - 1]
+    return last === undefined || last.sealed ? undefined : last
+  }
+}
+
+interface Waiter<Entry> {
+  readonly partition: PartitionBuffer<Entry>
+  readonly size: number
+  readonly exempt: boolean
+  readonly admit: () => void
+}
+
+/**
+ * Records on their way to the cluster: in batches by partition, within a bound
+ * of bytes, and who waits for room. It decides which batches may be sent now;
+ * time is an argument. One batch of a partition is in flight at a time.
+ */
+export class Accumulator<Entry> {
+  readonly #options: AccumulatorOptions
+  readonly #partitions = new Map<string, Array<PartitionBuffer<Entry> | undefined>>()
+  /** Partitions with batches to send; the one that waited longest comes first. */
+  readonly #active = new Set<PartitionBuffer<Entry>>()
+  /** Batches without an outcome. */
+  readonly #incomplete = new Set<Batch<Entry>>()
+  #waiters: Array<Waiter<Entry>> = []
+  #reserved = 0
+  #unreported = 0
+  /** While positive, open batches do not linger. */
+  #flushing = 0
+  /** Given to a partition with its first batch. */
+  identity: ProducerIdentity | undefined
+
+  constructor(options: AccumulatorOptions) {
+    this.#options = options
+  }
+
+  /** Bytes accepted and without an outcome. */
+  get reserved(): number {
+    return this.#reserved
+  }
+
+  /** Batches without an outcome, oldest first. */
+  get incomplete(): ReadonlySet<Batch<Entry>> {
+    return this.#incomplete
+  }
+
+  /** Partitions with batches to send. */
+  get active(): ReadonlySet<PartitionBuffer<Entry>> {
+    return this.#active
+  }
+
+  get waiting(): number {
+    return this.#waiters.length
+  }
+
+  /** The buffer of a partition; made when first asked for. */
+  partition(topic: string, index: number): PartitionBuffer<Entry> {
+    let partitions = this.#partitions.get(topic)
+    if (partitions === undefined) this.#partitions.set(topic, partitions = [])
+    return partitions[index] ??= new PartitionBuffer(topic, index)
+  }
+
+  /** All partitions that were ever used. */
+  *partitions(): Iterable<PartitionBuffer<Entry>> {
+    for (const list of this.#partitions.values()) {
+      for (const partition of list) if (partition !== undefined) yield partition
+    }
+  }
+
+  /**
+   * Accepts a record if there is room for it and nobody waits before it: copies
+   * it into the partition's open batch.
+   *
+   * @param exempt from the bound on reports: a record sent by a report's handler,
+   *   which would else wait for itself
+   */
+  append(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number, exempt: boolean): boolean {
+    const size = recordSizeUpperBound(record.key, record.value, record.headers)
+    if ((partition.waiting > 0 && !exempt) || !this.#hasRoom(partition, size, exempt)) return false
+    this.#add(partition, record, entry, now, size)
+    return true
+  }
+
+  /**
+   * Queues behind those who wait for room in the same partition. When it is this
+   * record's turn it is accepted, and `admitted` is called; the result withdraws
+   * it before that.
+   */
+  wait(
+    partition: PartitionBuffer<Entry>,
+    record: PendingRecord,
+    entry: Entry,
+    exempt: boolean,
+    now: () => number,
+    admitted: () => void
+  ): () => void {
+    const size = recordSizeUpperBound(record.key, record.value, record.headers)
+    const waiter: Waiter<Entry> = {
+      partition,
+      size,
+      exempt,
+      admit: () => {
+        this.#add(partition, record, entry, now(), size)
+        admitted()
+      }
+    }
+    partition.waiting++
+    this.#waiters.push(waiter)
+    return () => {
+      const index = this.#waiters.indexOf(waiter)
+      if (index === -1) return
+      this.#waiters.splice(index, 1)
+      partition.waiting--
+      this.#admit()
+    }
+  }
+
+  /** The reports of so many records were handled. */
+  reported(count: number): void {
+    this.#unreported -= count
+    if (this.#waiters.length > 0) this.#admit()
+  }
+
+  /** Sends away everyone who waits for room. */
+  dismissWaiters(): void {
+    for (const waiter of this.#waiters) waiter.partition.waiting--
+    this.#waiters = []
+  }
+
+  /**
+   * The batches to send to a broker now, one a partition, those first that
+   * waited longest, of at most `maxBytes` together but at least one. They are in
+   * flight then, sealed, and have their sequence.
+   */
+  drain(leader: number, now: number, maxBytes: number): Array<Batch<Entry>> {
+    const batches: Array<Batch<Entry>> = []
+    let total = 0
+    for (const partition of this.#active) {
+      if (partition.leader !== leader || !this.#isReady(partition, now)) continue
+      const batch = partition.queue[0]!
+      const size = batch.bytes?.length ?? batch.builder.size
+      if (batches.length > 0 && total + size > maxBytes) break
+      if (!this.#encode(partition, batch)) continue
+      partition.queue.shift()
+      partition.inFlight = batch
+      batch.attempts++
+      total += batch.bytes!.length
+      batches.push(batch)
+    }
+    for (const { partition } of batches) {
+      this.#active.delete(partition)
+      if (partition.queue.length > 0) this.#active.add(partition)
+    }
+    return batches
+  }
+
+  /** When {@link drain} may next give something for a broker: a time in milliseconds, now if it would already; Infinity if only a new record or an answer can change that. */
+  nextReady(leader: number, now: number): number {
+    let next = Infinity
+    for (const partition of this.#active) {
+      if (partition.leader !== leader || partition.inFlight !== undefined) continue
+      if (this.#isReady(partition, now)) return now
+      const batch = partition.queue[0]!
+      next = Math.min(next, Math.max(batch.retryAt, batch.attempts > 0 ? 0 : batch.createdAt + this.#options.linger))
+    }
+    return next
+  }
+
+  /** When the first batch is past its deadline; Infinity if there is none. */
+  nextDeadline(): number {
+    let next = Infinity
+    for (const batch of this.#incomplete) next = Math.min(next, batch.deadline)
+    return next
+  }
+
+  /** Batches past their deadline, in flight or not; the caller completes them. */
+  expired(now: number): Array<Batch<Entry>> {
+    return Array.from(this.#incomplete).filter((batch) => batch.deadline <= now)
+  }
+
+  /** Puts a batch that was in flight back to the head of its partition, with the same bytes. */
+  retry(batch: Batch<Entry>, retryAt: number): void {
+    batch.retryAt = retryAt
+    const partition = batch.partition
+    partition.inFlight = undefined
+    partition.queue.unshift(batch)
+    this.#active.add(partition)
+  }
+
+  /** Sends a batch that is surely not written again, under a new epoch of its partition. */
+  retryInNextEpoch(batch: Batch<Entry>, retryAt: number): void {
+    this.nextEpoch(batch.partition)
+    batch.baseSequence = -1
+    this.retry(batch, retryAt)
+  }
+
+  /**
+   * The partition's sequence is lost: what comes next starts at 0 in a new
+   * epoch, which the broker takes without regard for the old one (KIP-360).
+   */
+  nextEpoch(partition: PartitionBuffer<Entry>): void {
+    partition.nextSequence = 0
+    if (partition.identity === undefined) return
+    if (partition.identity.epoch < maxEpoch) {
+      partition.identity = { producerId: partition.identity.producerId, epoch: partition.identity.epoch + 1 }
+    } else {
+      if (this.identity?.producerId === partition.identity.producerId) this.identity = undefined
+      partition.identity = undefined
+    }
+  }
+
+  /** Takes a batch out: it has its outcome. Its bytes are free again, and who waited for them is admitted. */
+  complete(batch: Batch<Entry>): void {
+    const partition = batch.partition
+    this.#incomplete.delete(batch)
+    if (partition.inFlight === batch) {
+      partition.inFlight = undefined
+    } else {
+      const index = partition.queue.indexOf(batch)
+      if (index !== -1) partition.queue.splice(index, 1)
+      if (partition.queue.length === 0) this.#active.delete(partition)
+    }
+    this.#reserved -= batch.reserved
+    partition.reserved -= batch.reserved
+    if (this.#waiters.length > 0) this.#admit()
+  }
+
+  /**
+   * Puts smaller batches in the place of one that was in flight and too large.
+   * They keep its deadline and entries, and get new sequences in a new epoch.
+   */
+  split(batch: Batch<Entry>, records: ReadonlyArray<PendingRecord>, retryAt: number): void {
+    const partition = batch.partition
+    const half = Math.ceil(records.length / 2)
+    const parts = [0, half].map((start) => {
+      const part = new Batch(partition, batch.createdAt, batch.deadline, batch.builder.size)
+      for (let i = start; i < Math.min(start + half, records.length); i++) {
+        const record = records[i]!
+        part.builder.append(record.timestamp, record.key, record.value, record.headers)
+        part.entries.push(batch.entries[i]!)
+      }
+      part.sealed = true
+      part.retryAt = retryAt
+      part.reserved = part.builder.size
+      return part
+    })
+    this.#incomplete.delete(batch)
+    partition.inFlight = undefined
+    let difference = -batch.reserved
+    for (const part of parts) {
+      this.#incomplete.add(part)
+      difference += part.reserved
+    }
+    this.#reserved += difference
+    partition.reserved += difference
+    partition.queue.unshift(parts[0]!, parts[1]!)
+    this.nextEpoch(partition)
+    this.#active.add(partition)
+  }
+
+  /** From now until the result is called no batch lingers. */
+  startFlush(): () => void {
+    this.#flushing++
+    return () => {
+      this.#flushing--
+    }
+  }
+
+  #hasRoom(partition: PartitionBuffer<Entry>, size: number, exempt: boolean): boolean {
+    const { batchBytes, bufferBytes, maxUnreported } = this.#options
+    if (this.#unreported >= maxUnreported && !exempt) return false
+    // One partition without a leader must leave room for the others.
+    const share = Math.max(bufferBytes / 4, Math.min(bufferBytes, 2 * batchBytes))
+    return this.#reserved === 0 ||
+      (this.#reserved + size <= bufferBytes && (partition.reserved === 0 || partition.reserved + size <= share))
+  }
+
+  #add(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number, size: number): void {
+    let batch = partition.open
+    if (batch !== undefined && batch.builder.size + size > this.#options.batchBytes) {
+      batch.sealed = true
+      batch = undefined
+    }
+    let before = 0
+    if (batch === undefined) {
+      batch = new Batch(partition, now, now + this.#options.deliveryTimeout, initialCapacity(size, this.#options))
+      partition.queue.push(batch)
+      this.#incomplete.add(batch)
+      this.#active.add(partition)
+    } else {
+      before = batch.builder.size
+    }
+    batch.builder.append(record.timestamp, record.key, record.value, record.headers)
+    batch.entries.push(entry)
+    const added = batch.builder.size - before
+    batch.reserved += added
+    partition.reserved += added
+    this.#reserved += added
+    this.#unreported++
+  }
+
+  /** In the order of arrival; a partition without room holds up only those behind it in the same partition. */
+  #admit(): void {
+    const blocked = new Set<PartitionBuffer<Entry>>()
+    const waiters = this.#waiters
+    const kept: Array<Waiter<Entry>> = []
+    // Whoever starts to wait meanwhile comes after those who do already.
+    this.#waiters = []
+    for (let i = 0; i < waiters.length; i++) {
+      const waiter = waiters[i]!
+      if (
+        (waiter.exempt || !blocked.has(waiter.partition)) && this.#hasRoom(waiter.partition, waiter.size, waiter.exempt)
+      ) {
+        waiter.partition.waiting--
+        waiter.admit()
+      } else {
+        blocked.add(waiter.partition)
+        kept.push(waiter)
+      }
+    }
+    this.#waiters = this.#waiters.length === 0 ? kept : kept.concat(this.#waiters)
+  }
+
+  #isReady(partition: PartitionBuffer<Entry>, now: number): boolean {
+    if (partition.inFlight !== undefined) return false
+    const batch = partition.queue[0]!
+    if (batch.retryAt > now) return false
+    return batch.sealed || this.#flushing > 0 || partition.waiting > 0 || now - batch.createdAt >= this.#options.linger ||
+      batch.builder.size >= this.#options.batchBytes
+  }
+
+  /** Encodes the batch and gives it its sequence, once; false while there is no producer id to write with. */
+  #encode(partition: PartitionBuffer<Entry>, batch: Batch<Entry>): boolean {
+    batch.sealed = true
+    let identity = noIdentity
+    if (this.#options.idempotent) {
+      if (batch.baseSequence !== -1) return true
+      if (partition.identity === undefined) {
+        if (this.identity === undefined) return false
+        partition.identity = this.identity
+        partition.nextSequence = 0
+      }
+      identity = partition.identity
+      batch.baseSequence = partition.nextSequence
+      partition.nextSequence = advanceSequence(partition.nextSequence, batch.entries.length)
+    }
+    if (batch.bytes === undefined) {
+      batch.bytes = batch.builder.close({
+        producerId: identity.producerId,
+        producerEpoch: identity.epoch,
+        baseSequence: batch.baseSequence,
+        codec: this.#options.codec
+      })
+    } else if (this.#options.idempotent) {
+      restamp(batch.bytes, identity.producerId, identity.epoch, batch.baseSequence)
+    }
+    return true
+  }
+}
+
+/** Small batches start small: most are sent before they fill. */
+const initialCapacity = (size: number, options: AccumulatorOptions): number =>
+  Math.max(Math.min(16 * 1024, options.batchBytes), 64 + size)

@@ -1,0 +1,75 @@
+import type { Assignor } from "./assignor.ts"
+import { type TopicPartition, topicPartitionKey } from "./topicPartition.ts"
+
+/** How one assignment follows from another. */
+export interface AssignmentDiff {
+  /** To be started. */
+  readonly added: ReadonlyArray<TopicPartition>
+  /** Untouched: they go on while the group rebalances. */
+  readonly kept: ReadonlyArray<TopicPartition>
+  /** To be drained, committed and given up. */
+  readonly revoked: ReadonlyArray<TopicPartition>
+}
+
+/** Compares what a member owns with what it is assigned. */
+export const diffAssignment = (
+  owned: ReadonlyArray<TopicPartition>,
+  assigned: ReadonlyArray<TopicPartition>
+): AssignmentDiff => {
+  const ownedKeys = new Set(owned.map(topicPartitionKey))
+  const assignedKeys = new Set(assigned.map(topicPartitionKey))
+  return {
+    added: assigned.filter((topicPartition) => !ownedKeys.has(topicPartitionKey(topicPartition))),
+    kept: owned.filter((topicPartition) => assignedKeys.has(topicPartitionKey(topicPartition))),
+    revoked: owned.filter((topicPartition) => !assignedKeys.has(topicPartitionKey(topicPartition)))
+  }
+}
+
+/**
+ * What a member gives up before it joins: everything under the eager protocol; under the cooperative one only the
+ * partitions of topics that it no longer subscribes to, as nobody can give it those again.
+ */
+export const revokedBeforeJoin = (
+  protocol: Assignor["protocol"],
+  owned: ReadonlyArray<TopicPartition>,
+  topics: ReadonlySet<string>
+): ReadonlyArray<TopicPartition> =>
+  protocol === "eager" ? owned : owned.filter((topicPartition) => !topics.has(topicPartition.topic))
+
+/**
+ * Whether a member that has given up `diff.revoked` after the sync joins again at once, so that the partitions find
+ * their next owners (KIP-429).
+ */
+export const rejoinsAfterSync = (protocol: Assignor["protocol"], diff: AssignmentDiff): boolean =>
+  protocol === "cooperative" && diff.revoked.length > 0
+
+/** Who a member is to its coordinator. */
+export interface Membership {
+  readonly memberId: string
+  readonly generationId: number
+}
+
+const ILLEGAL_GENERATION = 22
+const UNKNOWN_MEMBER_ID = 25
+const FENCED_INSTANCE_ID = 82
+
+/**
+ * Whether a coordinator's answer takes the whole assignment away: the partitions are lost, not revoked, as others may
+ * own them already. They are dropped and never committed. An answer to what was sent under an earlier membership says
+ * nothing of the present one, except that the instance id now belongs to another process.
+ *
+ * @param errorCode the protocol's error code in a response of the coordinator
+ * @param sent the membership that the request named
+ * @param current the membership now
+ */
+export const losesAssignment = (errorCode: number, sent: Membership, current: Membership): boolean => {
+  switch (errorCode) {
+    case FENCED_INSTANCE_ID:
+      return true
+    case ILLEGAL_GENERATION:
+    case UNKNOWN_MEMBER_ID:
+      return sent.memberId === current.memberId && sent.generationId === current.generationId
+    default:
+      return false
+  }
+}

@@ -1,0 +1,85 @@
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { FatalError } from "../../KafkaError.ts"
+import type { Delivery, ProducerOptions } from "../../Producer.ts"
+import { Check } from "../cluster/settings.ts"
+import { invalidArgument } from "../errors.ts"
+import { type Codec, gzip } from "../kernel/compression.ts"
+
+/** A producer's options, checked, with their defaults. Durations in milliseconds where the kernel takes them. */
+export interface ProducerSettings {
+  /** As the protocol has it: 0, 1, or -1 for all. */
+  readonly acks: 0 | 1 | -1
+  readonly idempotent: boolean
+  readonly codec: Codec | undefined
+  readonly linger: Duration.Duration
+  readonly batchBytes: number
+  readonly maxRecordBytes: number
+  readonly bufferBytes: number
+  readonly deliveryTimeout: Duration.Duration
+  readonly closeTimeout: Duration.Duration
+  readonly onDelivery: OnDelivery | undefined
+}
+
+/** The handler of reports, with its bounds. */
+export interface OnDelivery {
+  readonly handler: (delivery: Delivery<any>) => Effect.Effect<unknown, any, any>
+  readonly concurrency: number
+  readonly maxPending: number
+  readonly closeTimeout: Duration.Duration
+}
+
+const kib = 1024
+const mib = 1024 * kib
+
+/** Checks all options; nothing is sent before. */
+export const parse = (options: ProducerOptions<any, any>): Effect.Effect<ProducerSettings, FatalError> =>
+  Effect.gen(function*() {
+    const check = new Check("Producer")
+    const acks = yield* check.oneOf("acks", options.acks, "all", ["none", "leader", "all"])
+    if (options.idempotent !== undefined && typeof options.idempotent !== "boolean") {
+      return yield* check.fail("idempotent", "must be a boolean")
+    }
+    if (options.idempotent === true && acks !== "all") {
+      return yield* Effect.fail(
+        invalidArgument(`Producer: idempotent needs acks "all", and acks is "${acks}"`)
+      )
+    }
+    const compression = yield* check.oneOf("compression", options.compression, "none", ["none", "gzip"])
+    const linger = yield* check.duration("linger", options.linger, 0)
+    const maxRecordBytes = yield* check.integer("maxRecordBytes", options.maxRecordBytes, mib, { min: 1, max: 2 ** 30 })
+    const batchBytes = yield* check.integer("batchBytes", options.batchBytes, mib, { min: 1, max: 2 ** 30 })
+    const bufferBytes = yield* check.integer("bufferBytes", options.bufferBytes, 32 * mib, { min: 1 })
+    if (bufferBytes < maxRecordBytes) {
+      return yield* check.fail("bufferBytes", `must be at least maxRecordBytes (${maxRecordBytes}), got ${bufferBytes}`)
+    }
+    const deliveryTimeout = yield* check.duration("deliveryTimeout", options.deliveryTimeout, "2 minutes", { min: 1 })
+    const closeTimeout = yield* check.duration("closeTimeout", options.closeTimeout, "30 seconds")
+    let onDelivery: OnDelivery | undefined
+    if (options.onDelivery !== undefined) {
+      if (typeof options.onDelivery.handler !== "function") {
+        return yield* check.fail("onDelivery.handler", "must be a function")
+      }
+      onDelivery = {
+        handler: options.onDelivery.handler,
+        concurrency: yield* check.integer("onDelivery.concurrency", options.onDelivery.concurrency, 1, {
+          min: 1,
+          max: 10_000
+        }),
+        maxPending: yield* check.integer("onDelivery.maxPending", options.onDelivery.maxPending, 100_000, { min: 1 }),
+        closeTimeout: yield* check.duration("onDelivery.closeTimeout", options.onDelivery.closeTimeout, "30 seconds")
+      }
+    }
+    return {
+      acks: acks === "none" ? 0 : acks === "leader" ? 1 : -1,
+      idempotent: acks === "all" && options.idempotent !== false,
+      codec: compression === "gzip" ? gzip : undefined,
+      linger,
+      batchBytes,
+      maxRecordBytes,
+      bufferBytes,
+      deliveryTimeout,
+      closeTimeout,
+      onDelivery
+    }
+  })

@@ -1,0 +1,166 @@
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { ProduceError } from "../../KafkaError.ts"
+import type { RecordMetadata } from "../../Producer.ts"
+
+/** The outcome of a batch, shared by its records. */
+export interface BatchOutcome {
+  readonly topic: string
+  readonly partition: number
+  /** -1 if the broker did not tell. */
+  readonly baseOffset: number
+  /** When the broker appended it, if that is the topic's kind of timestamp; else -1. */
+  readonly logAppendTime: number
+  readonly error: ProduceError | undefined
+}
+
+/** What a caller is told of one record: made when asked for, from the outcome of its batch. */
+export class Metadata implements RecordMetadata {
+  readonly #outcome: BatchOutcome
+  readonly #index: number
+  readonly #timestamp: number
+
+  constructor(outcome: BatchOutcome, index: number, timestamp: number) {
+    this.#outcome = outcome
+    this.#index = index
+    this.#timestamp = timestamp
+  }
+
+  get topic(): string {
+    return this.#outcome.topic
+  }
+
+  get partition(): number {
+    return this.#outcome.partition
+  }
+
+  get offset(): bigint | undefined {
+    return this.#outcome.baseOffset === -1 ? undefined : BigInt(this.#outcome.baseOffset + this.#index)
+  }
+
+  get timestamp(): number {
+    return this.#outcome.logAppendTime === -1 ? this.#timestamp : this.#outcome.logAppendTime
+  }
+
+  toJSON(): unknown {
+    return {
+      topic: this.topic,
+      partition: this.partition,
+      offset: this.offset?.toString(),
+      timestamp: this.timestamp
+    }
+  }
+}
+
+/** Who wants to know what became of a record. Called exactly once for each slot, outside of any fiber. */
+export interface Completion {
+  readonly succeed: (slot: number, metadata: RecordMetadata) => void
+  readonly fail: (slot: number, error: ProduceError) => void
+  /** Whether anybody waits for it. */
+  readonly isAwaited: () => boolean
+}
+
+/** One record, awaited by any number of fibers, or none. */
+export class SingleCompletion implements Completion {
+  #exit: Exit.Exit<RecordMetadata, ProduceError> | undefined
+  #waiting: Array<(exit: Exit.Exit<RecordMetadata, ProduceError>) => void> | undefined
+  #awaited = false
+
+  succeed(_slot: number, metadata: RecordMetadata): void {
+    this.#done(Exit.succeed(metadata))
+  }
+
+  fail(_slot: number, error: ProduceError): void {
+    this.#done(Exit.fail(error))
+  }
+
+  isAwaited(): boolean {
+    return this.#awaited
+  }
+
+  readonly await: Effect.Effect<RecordMetadata, ProduceError> = Effect.async((resume) => {
+    this.#awaited = true
+    if (this.#exit !== undefined) {
+      resume(this.#exit)
+      return
+    }
+    const waiting = this.#waiting ??= []
+    waiting.push(resume)
+    return Effect.sync(() => {
+      waiting.splice(waiting.indexOf(resume), 1)
+    })
+  })
+
+  #done(exit: Exit.Exit<RecordMetadata, ProduceError>): void {
+    this.#exit = exit
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting !== undefined) for (const resume of waiting) resume(exit)
+  }
+}
+
+/** A known number of records, with a result for each. */
+export class AllCompletion implements Completion {
+  readonly metadata: Array<RecordMetadata | undefined>
+  /** The errors by index; undefined while there is none. */
+  errors: Map<number, ProduceError> | undefined
+  #left: number
+  #resume: ((effect: Effect.Effect<void>) => void) | undefined
+
+  constructor(size: number) {
+    this.metadata = new Array(size)
+    this.#left = size
+  }
+
+  succeed(slot: number, metadata: RecordMetadata): void {
+    this.metadata[slot] = metadata
+    if (--this.#left === 0) this.#resume?.(Effect.void)
+  }
+
+  fail(slot: number, error: ProduceError): void {
+    this.errors ??= new Map()
+    this.errors.set(slot, error)
+    if (--this.#left === 0) this.#resume?.(Effect.void)
+  }
+
+  isAwaited(): boolean {
+    return true
+  }
+
+  /** Every record has its result. */
+  readonly await: Effect.Effect<void> = Effect.async((resume) => {
+    if (this.#left === 0) resume(Effect.void)
+    else this.#resume = resume
+  })
+}
+
+/** An open number of records, of which only the first failure is kept. */
+export class StreamCompletion implements Completion {
+  firstError: ProduceError | undefined
+  #left = 0
+  #resume: ((effect: Effect.Effect<void>) => void) | undefined
+
+  /** So many more records are on their way. */
+  expect(count: number): void {
+    this.#left += count
+  }
+
+  succeed(): void {
+    if (--this.#left === 0) this.#resume?.(Effect.void)
+  }
+
+  fail(_slot: number, error: ProduceError): void {
+    this.firstError ??= error
+    if (--this.#left === 0) this.#resume?.(Effect.void)
+  }
+
+  isAwaited(): boolean {
+    return true
+  }
+
+  /** Every record expected so far has its result. */
+  readonly await: Effect.Effect<void> = Effect.async((resume) => {
+    if (this.#left === 0) resume(Effect.void)
+    else this.#resume = resume
+  })
+}

@@ -1,0 +1,69 @@
+import { FatalError, type ProduceError, type Reason } from "../../KafkaError.ts"
+import type { AnyRecord } from "../../Topic.ts"
+import type { PendingRecord } from "../kernel/accumulator.ts"
+import type { Header } from "../kernel/header.ts"
+import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
+
+const encoder = new TextEncoder()
+const noHeaders: ReadonlyArray<Header> = []
+
+/** A record, serialized and checked: or why it cannot be sent. Nothing was sent. */
+export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number): PendingRecord | ProduceError => {
+  const { topic } = record
+  let key: Uint8Array | null
+  let value: Uint8Array | null
+  try {
+    key = record.key === null || record.key === undefined ? null : topic.key.serialize(record.key, topic.name)
+    if (record.value === null && !topic.tombstones) {
+      return rejected("InvalidArgument", record, "the value is null, and the topic has no `tombstones`")
+    }
+    value = record.value === null ? null : topic.value.serialize(record.value, topic.name)
+  } catch (cause) {
+    return rejected(
+      "SerializationFailed",
+      record,
+      `a serializer threw: ${cause instanceof Error ? cause.message : String(cause)}`,
+      cause
+    )
+  }
+  if ((key !== null && !(key instanceof Uint8Array)) || (value !== null && !(value instanceof Uint8Array))) {
+    return rejected("SerializationFailed", record, "a serializer gave something else than a Uint8Array")
+  }
+  const timestamp = record.timestamp ?? now
+  if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
+    return rejected("InvalidArgument", record, `the timestamp must be a whole number of milliseconds, got ${timestamp}`)
+  }
+  const { partition } = record
+  if (partition !== undefined && (!Number.isInteger(partition) || partition < 0 || partition > 0x7fffffff)) {
+    return rejected("InvalidArgument", record, `the partition must be a whole number from 0, got ${partition}`)
+  }
+  const headers = record.headers === undefined || record.headers.length === 0 ? noHeaders : encodeHeaders(record.headers)
+  if (typeof headers === "string") return rejected("InvalidArgument", record, headers)
+  const size = recordSizeUpperBound(key, value, headers)
+  if (size > maxRecordBytes) {
+    return rejected("MessageTooLarge", record, `the record takes up to ${size} bytes, more than maxRecordBytes (${maxRecordBytes})`)
+  }
+  return { key, value, headers, timestamp }
+}
+
+const encodeHeaders = (headers: NonNullable<AnyRecord["headers"]>): ReadonlyArray<Header> | string => {
+  const encoded: Array<Header> = new Array(headers.length)
+  for (let i = 0; i < headers.length; i++) {
+    const { key, value } = headers[i]!
+    if (typeof key !== "string") return `header ${i} has a key that is not a string`
+    if (typeof value === "string") encoded[i] = { key, value: encoder.encode(value) }
+    else if (value === null || value instanceof Uint8Array) encoded[i] = { key, value }
+    else return `header ${i} ("${key}") has a value that is neither bytes, string, nor null`
+  }
+  return encoded
+}
+
+/** A record that cannot be sent as it is. */
+export const rejected = (tag: Reason["_tag"], record: AnyRecord, problem: string, cause?: unknown): ProduceError =>
+  new FatalError({
+    reason: { _tag: tag, topic: record.topic.name, partition: record.partition },
+    scope: "record",
+    message: `record for topic ${JSON.stringify(record.topic.name)}: ${problem}`,
+    cause,
+    persisted: "no"
+  }) as ProduceError

@@ -1,0 +1,484 @@
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Sink from "effect/Sink"
+import type * as Tracer from "effect/Tracer"
+import { PCGRandom } from "effect/Utils"
+import { Kafka } from "../../Kafka.ts"
+import { type KafkaError, type ProduceError } from "../../KafkaError.ts"
+import { type Producer, type ProducerOptions, type RecordMetadata, SendAllError, TypeId } from "../../Producer.ts"
+import type { AnyRecord } from "../../Topic.ts"
+import type { Cluster } from "../cluster/cluster.ts"
+import { closed, fromCode, withPersisted } from "../errors.ts"
+import { bounded, Fibers, once } from "../fiber.ts"
+import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } from "../kernel/accumulator.ts"
+import { keyedPartition, nextSticky } from "../kernel/partitioner.ts"
+import { attribute } from "../telemetry/semconv.ts"
+import { activeTracer, endSpan, keyAttribute, startSpan, withTraceHeaders } from "../telemetry/tracing.ts"
+import { Deliveries, InsideHandler } from "./deliveries.ts"
+import { parse, type ProducerSettings } from "./options.ts"
+import { AllCompletion, type BatchOutcome, type Completion, Metadata, SingleCompletion, StreamCompletion } from "./outcome.ts"
+import { prepare } from "./prepare.ts"
+import { Sender } from "./sender.ts"
+
+/** What the accumulator keeps of each accepted record. */
+export interface Entry {
+  readonly completion: Completion
+  readonly slot: number
+  readonly timestamp: number
+  /** Kept only for reports. */
+  readonly record: AnyRecord | undefined
+  readonly correlation: unknown
+  readonly span: Tracer.Span | undefined
+}
+
+/** A topic's partitions, and where records without a key go. */
+interface TopicState {
+  readonly name: string
+  partitions: ReadonlyArray<PartitionBuffer<Entry>>
+  sticky: number
+}
+
+/** How many records one call accepts before others get a turn. */
+const recordsPerTurn = 2048
+
+/** See `Producer.make`. */
+export const make = <C = never, R = never>(
+  options: ProducerOptions<C, R> = {}
+): Effect.Effect<Producer<C>, KafkaError, Kafka | Scope.Scope | R> =>
+  Effect.gen(function*() {
+    const settings = yield* parse(options)
+    const { cluster } = yield* Kafka
+    // Closed after the producer, whose finalizer is added later.
+    const pool = yield* cluster.makePool
+    const random = new PCGRandom(yield* Random.nextIntBetween(0, 0x7fffffff))
+    const clock = yield* Effect.clock
+    const engine = new ProducerEngine<C>(settings, cluster, () => clock.unsafeCurrentTimeMillis(), () => random.number())
+    const sender = new Sender(engine, pool)
+    engine.onReady = (leader) => sender.wake(leader)
+    yield* Effect.addFinalizer(() => engine.close(sender))
+    if (settings.onDelivery !== undefined) {
+      yield* engine.deliveries!.start(engine.workers, settings.onDelivery.handler, settings.onDelivery.concurrency) as Effect.Effect<void, never, R>
+    }
+    yield* cluster.refresh
+    yield* sender.start
+    return engine as Producer<C>
+  })
+
+/** The state of one producer; the fibers that move it are the {@link Sender}'s. */
+export class ProducerEngine<C> implements Producer<C> {
+  readonly [TypeId]: TypeId = TypeId
+  readonly settings: ProducerSettings
+  readonly cluster: Cluster
+  readonly accumulator: Accumulator<Entry>
+  readonly deliveries: Deliveries<C> | undefined
+  readonly workers = new Fibers()
+  readonly now: () => number
+  readonly random: () => number
+  /** Tells the sender that a partition of this broker has something to send. */
+  onReady: (leader: number) => void = () => {}
+  #state: "open" | "closing" | "closed" = "open"
+  #metadataVersion = 0
+  readonly #topics = new Map<string, TopicState>()
+  /** Callers that wait for room, to be sent away at close. */
+  readonly #waiting = new Set<() => void>()
+  readonly #flushes = new Set<{ readonly left: Set<Batch<Entry>>; readonly done: () => void }>()
+
+  constructor(settings: ProducerSettings, cluster: Cluster, now: () => number, random: () => number) {
+    this.settings = settings
+    this.cluster = cluster
+    this.now = now
+    this.random = random
+    this.accumulator = new Accumulator({
+      batchBytes: settings.batchBytes,
+      bufferBytes: settings.bufferBytes,
+      maxUnreported: settings.onDelivery?.maxPending ?? Infinity,
+      linger: Duration.toMillis(settings.linger),
+      deliveryTimeout: Duration.toMillis(settings.deliveryTimeout),
+      codec: settings.codec,
+      idempotent: settings.idempotent
+    })
+    this.deliveries = settings.onDelivery === undefined
+      ? undefined
+      : new Deliveries((count) => this.accumulator.reported(count))
+  }
+
+  send = (
+    record: AnyRecord,
+    options?: { readonly correlation?: C | undefined }
+  ): Effect.Effect<RecordMetadata, ProduceError> =>
+    Effect.withFiberRuntime((fiber) => {
+      const completion = new SingleCompletion()
+      return Effect.zipRight(this.#submit(record, options?.correlation, completion, 0, fiber), completion.await)
+    })
+
+  enqueue = (
+    record: AnyRecord,
+    options?: { readonly correlation?: C | undefined }
+  ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> =>
+    Effect.withFiberRuntime((fiber) => {
+      const completion = new SingleCompletion()
+      return Effect.as(this.#submit(record, options?.correlation, completion, 0, fiber), completion.await)
+    })
+
+  sendAll = (records: Iterable<AnyRecord>): Effect.Effect<ReadonlyArray<RecordMetadata>, SendAllError> =>
+    Effect.suspend(() => {
+      const all = Array.isArray(records) ? records as ReadonlyArray<AnyRecord> : Array.from(records)
+      const completion = new AllCompletion(all.length)
+      return Effect.zipRight(
+        Effect.zipRight(this.#submitAll(all, completion), completion.await),
+        Effect.suspend(() => {
+          const { errors, metadata } = completion
+          if (errors === undefined) return Effect.succeed(metadata as ReadonlyArray<RecordMetadata>)
+          const [[index, first]] = errors as unknown as [[number, ProduceError]]
+          return Effect.fail(
+            new SendAllError({
+              results: metadata.map((metadata, i) =>
+                metadata !== undefined
+                  ? { _tag: "Acknowledged", metadata }
+                  : { _tag: "Failed", error: errors.get(i)! }
+              ),
+              message: `${errors.size} of ${all.length} records failed; the first, at index ${index}: ${first.message}`
+            })
+          )
+        })
+      )
+    })
+
+  readonly sink: Sink.Sink<void, AnyRecord, never, ProduceError> = Sink.suspend(() => {
+    const completion = new StreamCompletion()
+    const failIfAny = Effect.suspend(() => {
+      const error = completion.firstError
+      return error === undefined ? Effect.void : Effect.zipRight(completion.await, Effect.fail(error))
+    })
+    return Sink.forEachChunk((chunk: Chunk.Chunk<AnyRecord>) => {
+      const records = Chunk.toReadonlyArray(chunk)
+      completion.expect(records.length)
+      return Effect.zipRight(this.#submitAll(records, completion), failIfAny)
+    }).pipe(Sink.mapEffect(() => Effect.zipRight(completion.await, failIfAny)))
+  })
+
+  readonly flush: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.accumulator.incomplete.size === 0) return Effect.void
+    const endFlush = this.accumulator.startFlush()
+    this.#wakeAll()
+    return Effect.ensuring(
+      Effect.async<void>((resume) => {
+        const flush = { left: new Set(this.accumulator.incomplete), done: () => resume(Effect.void) }
+        if (flush.left.size === 0) return flush.done()
+        this.#flushes.add(flush)
+        return Effect.sync(() => this.#flushes.delete(flush))
+      }),
+      Effect.sync(endFlush)
+    )
+  })
+
+  /** One record: accepted when the effect succeeds; whoever waits for its outcome asks its completion. */
+  #submit(
+    record: AnyRecord,
+    correlation: unknown,
+    completion: Completion,
+    slot: number,
+    fiber: Fiber.RuntimeFiber<any, any>
+  ): Effect.Effect<void, ProduceError> {
+    const now = this.now()
+    const prepared = prepare(record, now, this.settings.maxRecordBytes)
+    if ("_tag" in prepared) return Effect.fail(prepared)
+    const span = this.#startSpan(record, prepared, fiber)
+    const pending = span === undefined
+      ? prepared
+      : { ...prepared, headers: withTraceHeaders(prepared.headers, span) }
+    const entry: Entry = {
+      completion,
+      slot,
+      timestamp: prepared.timestamp,
+      record: this.deliveries === undefined ? undefined : record,
+      correlation,
+      span
+    }
+    const exempt = this.deliveries !== undefined &&
+      fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
+    const placed = this.#place(record, pending, entry, exempt)
+    if (span === undefined) return placed
+    return Effect.onError(placed, (cause) =>
+      Effect.sync(() =>
+        endSpan(span, BigInt(this.now()) * 1_000_000n, cause._tag === "Fail" ? cause.error : undefined)
+      ))
+  }
+
+  /** Many records, in their order. One that is refused fails alone. */
+  #submitAll(records: ReadonlyArray<AnyRecord>, completion: Completion): Effect.Effect<void> {
+    const from = (start: number): Effect.Effect<void> =>
+      Effect.withFiberRuntime((fiber) => {
+        const end = Math.min(records.length, start + recordsPerTurn)
+        for (let i = start; i < end; i++) {
+          const submitted = this.#submit(records[i]!, undefined, completion, i, fiber)
+          if (submitted === Effect.void) continue
+          return Effect.zipRight(
+            Effect.catchAll(submitted, (error) => Effect.sync(() => completion.fail(i, error))),
+            from(i + 1)
+          )
+        }
+        return end === records.length ? Effect.void : Effect.zipRight(Effect.yieldNow(), from(end))
+      })
+    return from(0)
+  }
+
+  /** Chooses the partition, once, and puts the record into its batch, now or when there is room. */
+  #place(
+    record: AnyRecord,
+    pending: PendingRecord,
+    entry: Entry,
+    exempt: boolean
+  ): Effect.Effect<void, ProduceError> {
+    if (this.#state === "closed" || (this.#state === "closing" && !exempt)) return Effect.fail(producerClosed())
+    const topic = this.#topics.get(record.topic.name)
+    if (topic === undefined) {
+      return Effect.zipRight(
+        this.#loadTopic(record.topic.name),
+        Effect.suspend(() => this.#place(record, pending, entry, exempt))
+      )
+    }
+    const partition = this.#choose(topic, record.partition, pending.key)
+    if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
+    if (this.accumulator.append(partition, pending, entry, this.now(), exempt)) {
+      this.onReady(partition.leader)
+      return Effect.void
+    }
+    return Effect.async((resume) => {
+      const refuse = () => resume(Effect.fail(producerClosed()))
+      const withdraw = this.accumulator.wait(partition, pending, entry, exempt, this.now, () => {
+        this.#waiting.delete(refuse)
+        this.onReady(partition.leader)
+        resume(Effect.void)
+      })
+      this.#waiting.add(refuse)
+      this.onReady(partition.leader)
+      return Effect.sync(() => {
+        this.#waiting.delete(refuse)
+        withdraw()
+      })
+    })
+  }
+
+  #choose(topic: TopicState, explicit: number | undefined, key: Uint8Array | null): PartitionBuffer<Entry> | undefined {
+    const { partitions } = topic
+    if (explicit !== undefined) return partitions[explicit]
+    if (key !== null) return partitions[keyedPartition(key, partitions.length)]
+    const current = partitions[topic.sticky]
+    if (current?.open !== undefined) return current
+    topic.sticky = nextSticky(topic.sticky, partitions, this.random())
+    return partitions[topic.sticky]
+  }
+
+  /** The partition may be new: asks once more before it gives up. */
+  #unknownPartition(
+    record: AnyRecord,
+    pending: PendingRecord,
+    entry: Entry,
+    exempt: boolean
+  ): Effect.Effect<void, ProduceError> {
+    const { name } = record.topic
+    return this.cluster.refresh.pipe(
+      Effect.mapError((error) => withPersisted(error, "no")),
+      Effect.flatMap(() => {
+        this.relearn()
+        const count = this.#topics.get(name)!.partitions.length
+        if (record.partition! < count) return this.#place(record, pending, entry, exempt)
+        return Effect.fail(
+          fromCode(3, {
+            operation: "Produce",
+            scope: "record",
+            topic: name,
+            partition: record.partition,
+            detail: `the topic has ${count} partitions`,
+            persisted: "no"
+          }) as ProduceError
+        )
+      })
+    )
+  }
+
+  #loadTopic(name: string): Effect.Effect<void, ProduceError> {
+    return this.cluster.topic(name).pipe(
+      Effect.mapError((error) => withPersisted(error, "no")),
+      Effect.map(() => {
+        if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], sticky: -1 })
+        this.#metadataVersion = -1
+        this.relearn()
+      })
+    )
+  }
+
+  /** Takes over leaders and new partitions from the newest view of the cluster. */
+  relearn(): void {
+    const metadata = this.cluster.metadata()
+    if (metadata.version === this.#metadataVersion) return
+    this.#metadataVersion = metadata.version
+    for (const state of this.#topics.values()) {
+      const topic = metadata.topics.get(state.name)
+      const gone = topic === undefined || topic.errorCode !== 0
+      if (!gone && topic.partitions.length !== state.partitions.length) {
+        state.partitions = topic.partitions.map((_, i) => this.accumulator.partition(state.name, i))
+      }
+      const error = gone
+        ? fromCode(topic?.errorCode ?? 3, { operation: "Metadata", scope: "topic", topic: state.name })
+        : undefined
+      for (const partition of state.partitions) {
+        const leader = gone ? -1 : topic.partitions[partition.partition]?.leader ?? -1
+        if (leader !== partition.leader || error !== undefined) partition.lastError = error
+        partition.leader = leader
+      }
+    }
+  }
+
+  /** Gives every record of a batch its outcome. */
+  complete(batch: Batch<Entry>, outcome: BatchOutcome): Effect.Effect<void> {
+    const { entries } = batch
+    const { error } = outcome
+    let unheard = 0
+    for (let i = 0; i < entries.length; i++) {
+      const { completion, correlation, record, slot, span, timestamp } = entries[i]!
+      if (error === undefined) {
+        const metadata = new Metadata(outcome, i, timestamp)
+        completion.succeed(slot, metadata)
+        if (record !== undefined) {
+          this.deliveries!.push({ _tag: "Acknowledged", record, correlation: correlation as C, metadata })
+        }
+      } else {
+        if (record === undefined && !completion.isAwaited()) unheard++
+        completion.fail(slot, error)
+        if (record !== undefined) {
+          this.deliveries!.push({ _tag: "Failed", record, correlation: correlation as C, error })
+        }
+      }
+      if (span !== undefined) this.#endSpan(span, outcome, i)
+    }
+    this.accumulator.complete(batch)
+    this.#settled(batch)
+    return unheard === 0
+      ? Effect.void
+      : Effect.logWarning(`${unheard} records failed that nobody waits for: ${error!.message}`)
+  }
+
+  /** A batch was replaced by smaller ones: flushes wait for those. */
+  replaced(batch: Batch<Entry>): void {
+    for (const flush of this.#flushes) {
+      if (!flush.left.delete(batch)) continue
+      for (const part of batch.partition.queue) flush.left.add(part)
+    }
+  }
+
+  #settled(batch: Batch<Entry>): void {
+    for (const flush of this.#flushes) {
+      if (flush.left.delete(batch) && flush.left.size === 0) {
+        this.#flushes.delete(flush)
+        flush.done()
+      }
+    }
+  }
+
+  #wakeAll(): void {
+    for (const partition of this.accumulator.active) this.onReady(partition.leader)
+  }
+
+  #startSpan(
+    record: AnyRecord,
+    pending: PendingRecord,
+    fiber: Fiber.RuntimeFiber<any, any>
+  ): Tracer.Span | undefined {
+    const active = activeTracer(fiber)
+    return active === undefined ? undefined : startSpan(active, {
+      name: `send ${record.topic.name}`,
+      kind: "producer",
+      startTime: BigInt(this.now()) * 1_000_000n,
+      attributes: {
+        [attribute.operationName]: "send",
+        [attribute.operationType]: "send",
+        [attribute.destination]: record.topic.name,
+        [attribute.clientId]: this.cluster.settings.clientId,
+        [attribute.key]: keyAttribute(pending.key),
+        [attribute.tombstone]: pending.value === null ? true : undefined
+      }
+    })
+  }
+
+  #endSpan(span: Tracer.Span, outcome: BatchOutcome, index: number): void {
+    span.attribute(attribute.partition, String(outcome.partition))
+    if (outcome.baseOffset !== -1) span.attribute(attribute.offset, outcome.baseOffset + index)
+    endSpan(span, BigInt(this.now()) * 1_000_000n, outcome.error)
+  }
+
+  /**
+   * Refuse, flush, stop the sender, settle what is left, let the handlers
+   * finish. Connections are closed after it.
+   */
+  close(sender: Sender): Effect.Effect<void> {
+    const { accumulator, deliveries, settings, workers } = this
+    return once(
+      Effect.gen(this, function*() {
+        this.#state = "closing"
+        accumulator.dismissWaiters()
+        const refused = this.#waiting.size
+        for (const refuse of this.#waiting) refuse()
+        this.#waiting.clear()
+        yield* Effect.logDebug(`producer closing: refuses new records, ${refused} sent away`)
+
+        const flushed = yield* bounded(this.flush, settings.closeTimeout)
+        this.#state = "closed"
+        yield* sender.stop
+        yield* this.#settleRest(flushed._tag === "Some")
+
+        if (deliveries !== undefined && settings.onDelivery !== undefined) {
+          const drained = yield* bounded(deliveries.drain, settings.onDelivery.closeTimeout)
+          yield* workers.interruptAll("1 second")
+          const lost = deliveries.takeAll()
+          yield* drained._tag === "Some" && lost.length === 0
+            ? Effect.logDebug("producer closing: every report is handled")
+            : Effect.logError(`producer closing: ${lost.length} reports were not handled in time`)
+        }
+        yield* Effect.logDebug("producer closed")
+      })
+    )
+  }
+
+  /** What the flush did not get done, and records that a handler sent after it ended. */
+  #settleRest(flushed: boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const left = Array.from(this.accumulator.incomplete)
+      if (left.length === 0) return Effect.logDebug("producer closing: all records have their outcome")
+      let records = 0
+      const completed = Effect.forEach(left, (batch) => {
+        records += batch.entries.length
+        const cause = batch.lastError ?? batch.partition.lastError
+        const error = withPersisted(closed("producer"), batch.maybeWritten || batch.onWire ? "maybe" : "no")
+        return this.complete(batch, failure(batch, cause === undefined ? error : withCause(error, cause)))
+      }, { discard: true })
+      return Effect.zipRight(
+        completed,
+        Effect.suspend(() =>
+          Effect.logWarning(
+            `producer closing: ${flushed ? "" : "the close timeout passed, and "}${records} records were not acknowledged`
+          )
+        )
+      )
+    })
+  }
+}
+
+/** The outcome of a batch that failed. */
+export const failure = (batch: Batch<Entry>, error: ProduceError): BatchOutcome => ({
+  topic: batch.partition.topic,
+  partition: batch.partition.partition,
+  baseOffset: -1,
+  logAppendTime: -1,
+  error
+})
+
+const withCause = (error: ProduceError, cause: KafkaError): ProduceError =>
+  withPersisted({ ...error, message: `${error.message}; last: ${cause.message}`, cause } as KafkaError, error.persisted)
+
+const producerClosed = (): ProduceError => withPersisted(closed("producer"), "no")

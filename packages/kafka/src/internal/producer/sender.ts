@@ -1,0 +1,375 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { type KafkaError, RetriableError } from "../../KafkaError.ts"
+import type { BrokerConnection } from "../cluster/connection.ts"
+import type { ConnectionPool } from "../cluster/pool.ts"
+import { pause, pauseMillis } from "../cluster/retry.ts"
+import { formatAddress, fromCode, isFatal, withPersisted } from "../errors.ts"
+import { Fibers } from "../fiber.ts"
+import type { Batch } from "../kernel/accumulator.ts"
+import { builtInCodecs } from "../kernel/compression.ts"
+import { produceOutcome } from "../kernel/produceOutcome.ts"
+import { decodeRecords } from "../kernel/records.ts"
+import { InitProducerId } from "../protocol/api/initProducerId.ts"
+import { Produce } from "../protocol/api/produce.ts"
+import type { ResponseOf } from "../protocol/field.ts"
+import { type Entry, failure, type ProducerEngine } from "./producer.ts"
+
+/** Produce requests to one broker that are not answered yet. */
+const maxInFlightRequests = 5
+/** Room for the batches of one request: brokers take 100 MiB, but other partitions wait behind it. */
+const maxRequestBytes = 8 * 1024 * 1024
+
+interface BrokerSender {
+  readonly latch: Effect.Latch
+  inFlight: number
+}
+
+/**
+ * The fibers that send: one a broker; one that starts those and follows the
+ * leaders; one that asks for new metadata; one that keeps the deadlines.
+ */
+export class Sender {
+  readonly #engine: ProducerEngine<any>
+  readonly #pool: ConnectionPool
+  readonly #fibers = new Fibers()
+  readonly #brokers = new Map<number, BrokerSender>()
+  /** Open while a partition has something to send and its broker may have no sender. */
+  readonly #routing = Effect.unsafeMakeLatch(false)
+  /** Open while the view of the cluster is known to be old. */
+  readonly #outdated = Effect.unsafeMakeLatch(false)
+  /** Open while there are batches, which have deadlines. */
+  readonly #pending = Effect.unsafeMakeLatch(false)
+
+  constructor(engine: ProducerEngine<any>, pool: ConnectionPool) {
+    this.#engine = engine
+    this.#pool = pool
+  }
+
+  /** Gets the producer id and starts the fibers. */
+  readonly start: Effect.Effect<void, KafkaError> = Effect.suspend(() =>
+    Effect.zipRight(
+      this.#engine.settings.idempotent ? this.#initProducerId : Effect.void,
+      Effect.all([
+        this.#fibers.fork(this.#route),
+        this.#fibers.fork(this.#refresh),
+        this.#fibers.fork(this.#expire)
+      ], { discard: true })
+    )
+  )
+
+  /** Nothing is written after it. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() => this.#fibers.interruptAll("1 second"))
+
+  /** A partition of this broker has something to send. */
+  wake(leader: number): void {
+    this.#pending.unsafeOpen()
+    const broker = this.#brokers.get(leader)
+    if (broker === undefined) this.#routing.unsafeOpen()
+    else broker.latch.unsafeOpen()
+  }
+
+  readonly #initProducerId: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
+    const { accumulator, cluster } = this.#engine
+    return cluster.anyBroker("InitProducerId", (connection) =>
+      Effect.flatMap(
+        connection.request(InitProducerId, { transactionalId: null, transactionTimeoutMs: 0 }),
+        (response) =>
+          response.errorCode === 0
+            ? Effect.sync(() => {
+              accumulator.identity = { producerId: response.producerId, epoch: response.producerEpoch }
+            })
+            : Effect.fail(fromCode(response.errorCode, { operation: "InitProducerId", scope: "client" }))
+      ))
+  })
+
+  /** Starts a sender for each leader, and asks for metadata while a partition has none. */
+  readonly #route: Effect.Effect<never> = Effect.forever(Effect.suspend(() => {
+    this.#routing.unsafeClose()
+    const { accumulator, cluster } = this.#engine
+    this.#engine.relearn()
+    const missing: Array<number> = []
+    for (const { leader } of accumulator.active) {
+      if (leader === -1 || cluster.address(leader) === undefined) this.#outdated.unsafeOpen()
+      else if (!this.#brokers.has(leader)) missing.push(leader)
+      else this.#brokers.get(leader)!.latch.unsafeOpen()
+    }
+    return Effect.zipRight(
+      Effect.forEach(new Set(missing), (leader) => {
+        const broker: BrokerSender = { latch: Effect.unsafeMakeLatch(true), inFlight: 0 }
+        this.#brokers.set(leader, broker)
+        return this.#fibers.fork(this.#send(leader, broker))
+      }, { discard: true }),
+      this.#routing.await
+    )
+  }))
+
+  readonly #refresh: Effect.Effect<never> = Effect.suspend(() => {
+    let attempt = 0
+    return Effect.forever(
+      Effect.gen(this, function*() {
+        yield* this.#outdated.await
+        this.#outdated.unsafeClose()
+        const refreshed = yield* Effect.either(this.#engine.cluster.refresh)
+        if (refreshed._tag === "Left") {
+          yield* Effect.logDebug(`metadata cannot be refreshed: ${refreshed.left.message}`)
+        }
+        this.#routing.unsafeOpen()
+        attempt = refreshed._tag === "Left" ? attempt + 1 : 1
+        yield* pause(this.#engine.cluster.settings, attempt)
+      })
+    )
+  })
+
+  /** Fails what is past its deadline; in flight it may have been written. */
+  readonly #expire: Effect.Effect<never> = Effect.forever(Effect.suspend(() => {
+    const { accumulator, now, settings } = this.#engine
+    const next = accumulator.nextDeadline()
+    if (next === Infinity) {
+      this.#pending.unsafeClose()
+      return this.#pending.await
+    }
+    if (next > now()) return Effect.sleep(next - now())
+    return Effect.forEach(accumulator.expired(now()), (batch) => {
+      const cause = batch.lastError ?? batch.partition.lastError
+      return this.#fail(
+        batch,
+        new RetriableError({
+          reason: {
+            _tag: "DeliveryTimeout",
+            topic: batch.partition.topic,
+            partition: batch.partition.partition
+          },
+          scope: "partition",
+          message: `not acknowledged within ${Duration.format(settings.deliveryTimeout)} (topic ${batch.partition.topic}, partition ${batch.partition.partition})${
+            cause === undefined ? "" : `; last: ${cause.message}`
+          }`,
+          cause
+        }),
+        batch.maybeWritten || batch.onWire ? "maybe" : "no"
+      )
+    }, { discard: true })
+  }))
+
+  /** Sends to one broker whatever is ready, a few requests at a time. */
+  #send(id: number, broker: BrokerSender): Effect.Effect<never> {
+    const { accumulator, cluster, now, settings } = this.#engine
+    let failures = 0
+    const wait = Effect.suspend(() => {
+      const next = broker.inFlight < maxInFlightRequests ? accumulator.nextReady(id, now()) : Infinity
+      return next === Infinity
+        ? broker.latch.await
+        : Effect.raceFirst(broker.latch.await, Effect.sleep(Math.max(0, next - now())))
+    })
+    return Effect.forever(
+      Effect.gen(this, function*() {
+        broker.latch.unsafeClose()
+        // Whoever is about to send gets into this batch.
+        yield* Effect.yieldNow()
+        this.#engine.relearn()
+        if (broker.inFlight >= maxInFlightRequests || accumulator.nextReady(id, now()) > now()) {
+          return yield* wait
+        }
+        const address = cluster.address(id)
+        if (address === undefined) {
+          this.#outdated.unsafeOpen()
+          return yield* broker.latch.await
+        }
+        if (settings.idempotent && accumulator.identity === undefined) {
+          yield* Effect.catchAll(this.#initProducerId, (error) => this.#unreachable(id, error))
+        }
+        const connected = yield* Effect.either(this.#pool.get(address))
+        if (connected._tag === "Left") {
+          yield* this.#unreachable(id, connected.left)
+          this.#outdated.unsafeOpen()
+          failures++
+          yield* pause(cluster.settings, failures)
+          broker.latch.unsafeOpen()
+          return
+        }
+        failures = 0
+        const batches = accumulator.drain(id, now(), maxRequestBytes)
+        if (batches.length === 0) return yield* wait
+        broker.inFlight++
+        yield* this.#produce(connected.right, batches).pipe(
+          Effect.map((done) =>
+            Effect.ensuring(
+              done,
+              Effect.sync(() => {
+                broker.inFlight--
+                broker.latch.unsafeOpen()
+              })
+            )
+          ),
+          Effect.flatMap((done) => this.#fibers.fork(done))
+        )
+        broker.latch.unsafeOpen()
+      })
+    )
+  }
+
+  /** The broker cannot be reached: what can only go there fails if that is final, else it waits. */
+  #unreachable(id: number, error: KafkaError): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const batches: Array<Batch<Entry>> = []
+      for (const partition of this.#engine.accumulator.active) {
+        if (partition.leader !== id) continue
+        partition.lastError = error
+        if (isFatal(error)) for (const batch of partition.queue) batches.push(batch)
+      }
+      return Effect.forEach(batches, (batch) => this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no"), {
+        discard: true
+      })
+    })
+  }
+
+  /** Writes one request; the inner effect handles its answer. */
+  #produce(
+    connection: BrokerConnection,
+    batches: ReadonlyArray<Batch<Entry>>
+  ): Effect.Effect<Effect.Effect<void>> {
+    const { cluster, settings } = this.#engine
+    const topics = new Map<string, Array<{ index: number; records: Uint8Array }>>()
+    for (const batch of batches) {
+      const { partition, topic } = batch.partition
+      let partitions = topics.get(topic)
+      if (partitions === undefined) topics.set(topic, partitions = [])
+      partitions.push({ index: partition, records: batch.bytes! })
+      batch.onWire = true
+    }
+    const body = {
+      acks: settings.acks,
+      timeoutMs: Duration.toMillis(cluster.settings.requestTimeout),
+      topicData: Array.from(topics, ([name, partitionData]) => ({ name, partitionData }))
+    }
+    const failed = (error: KafkaError) =>
+      Effect.forEach(batches, (batch) => this.#attemptFailed(batch, error), { discard: true })
+    if (settings.acks === 0) {
+      return Effect.match(connection.sendOneWay(Produce, body), {
+        onFailure: failed,
+        onSuccess: (written) =>
+          Effect.matchEffect(written, {
+            onFailure: failed,
+            onSuccess: () =>
+              Effect.forEach(batches, (batch) => this.#acknowledge(batch, -1, -1), { discard: true })
+          })
+      })
+    }
+    return Effect.match(connection.send(Produce, body), {
+      onFailure: failed,
+      onSuccess: (answer) =>
+        Effect.matchEffect(answer, {
+          onFailure: failed,
+          onSuccess: (response) => this.#answered(connection, batches, response)
+        })
+    })
+  }
+
+  #answered(
+    connection: BrokerConnection,
+    batches: ReadonlyArray<Batch<Entry>>,
+    response: ResponseOf<typeof Produce>
+  ): Effect.Effect<void> {
+    type Answer = (typeof response)["responses"][number]["partitionResponses"][number]
+    const answers = new Map<string, Answer>()
+    for (const topic of response.responses) {
+      for (const answer of topic.partitionResponses) answers.set(`${topic.name}/${answer.index}`, answer)
+    }
+    const broker = formatAddress(connection.address)
+    return Effect.forEach(batches, (batch) => {
+      const { accumulator, cluster, now, random, settings } = this.#engine
+      if (!accumulator.incomplete.has(batch)) return Effect.void
+      const { partition, topic } = batch.partition
+      const answer = answers.get(`${topic}/${partition}`)
+      if (answer === undefined) {
+        return this.#attemptFailed(
+          batch,
+          new RetriableError({
+            reason: { _tag: "InvalidResponse", broker, topic, partition, written: true },
+            scope: "partition",
+            message: `Produce: the answer of ${broker} does not name topic ${topic}, partition ${partition}`
+          })
+        )
+      }
+      batch.onWire = false
+      const outcome = produceOutcome(answer.errorCode, {
+        idempotent: settings.idempotent,
+        maybeWritten: batch.maybeWritten,
+        recordCount: batch.entries.length
+      })
+      if (outcome._tag === "Acknowledged") return this.#acknowledge(batch, answer.baseOffset, answer.logAppendTimeMs)
+      const error = fromCode(answer.errorCode, {
+        operation: "Produce",
+        scope: "partition",
+        topic,
+        partition,
+        broker,
+        detail: answer.errorMessage ?? answer.recordErrors[0]?.batchIndexErrorMessage
+      })
+      batch.lastError = error
+      const retryAt = now() + pauseMillis(cluster.settings, batch.attempts, random())
+      switch (outcome._tag) {
+        case "Retry":
+          batch.maybeWritten ||= outcome.maybeWritten
+          if (outcome.refresh) this.#outdated.unsafeOpen()
+          accumulator.retry(batch, retryAt)
+          return Effect.void
+        case "RetryInNextEpoch":
+          accumulator.retryInNextEpoch(batch, retryAt)
+          return Effect.void
+        case "Split":
+          this.#split(batch)
+          return Effect.void
+        case "Failed":
+          return this.#fail(batch, error, outcome.persisted)
+      }
+    }, { discard: true })
+  }
+
+  /** No answer: the same bytes again, unless that is hopeless. */
+  #attemptFailed(batch: Batch<Entry>, error: KafkaError): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { accumulator, cluster, now, random, settings } = this.#engine
+      if (!accumulator.incomplete.has(batch)) return Effect.void
+      const written = error.reason.written !== false
+      batch.onWire = false
+      batch.lastError = error
+      batch.maybeWritten ||= written
+      if (isFatal(error) || (settings.acks === 0 && written)) {
+        return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
+      }
+      this.#outdated.unsafeOpen()
+      accumulator.retry(batch, now() + pauseMillis(cluster.settings, batch.attempts, random()))
+      return Effect.void
+    })
+  }
+
+  #acknowledge(batch: Batch<Entry>, baseOffset: number, logAppendTime: number): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#engine.accumulator.incomplete.has(batch)
+        ? this.#engine.complete(batch, {
+          topic: batch.partition.topic,
+          partition: batch.partition.partition,
+          baseOffset,
+          logAppendTime,
+          error: undefined
+        })
+        : Effect.void
+    )
+  }
+
+  /** The partition's next records start in a new epoch, if this batch had taken a sequence. */
+  #fail(batch: Batch<Entry>, error: KafkaError, persisted: "no" | "maybe"): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (batch.baseSequence !== -1) this.#engine.accumulator.nextEpoch(batch.partition)
+      return this.#engine.complete(batch, failure(batch, withPersisted(error, persisted)))
+    })
+  }
+
+  #split(batch: Batch<Entry>): void {
+    const { accumulator, now } = this.#engine
+    const { chunks } = decodeRecords(batch.bytes!, { fetchOffset: 0, codecs: builtInCodecs })
+    accumulator.split(batch, chunks.flatMap((chunk) => chunk.records), now())
+    this.#engine.replaced(batch)
+  }
+}

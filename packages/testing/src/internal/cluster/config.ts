@@ -1,0 +1,39 @@
+import { builtInCodecs, type CodecLookup } from "@sluice/kafka/internal/kernel/compression"
+
+/** The settings of the brokers, named as Kafka names them. Defaults are Kafka's but for the initial rebalance delay. */
+export interface ClusterConfig {
+  /** `message.max.bytes`: of one batch; a topic's `max.message.bytes` wins. */
+  readonly messageMaxBytes: number
+  /** `log.segment.bytes`; 1 MiB here: a fetch never reads across a segment's end. */
+  readonly logSegmentBytes: number
+  /** `default.replication.factor` and `num.partitions` of topics that are created without. */
+  readonly defaultReplicationFactor: number
+  readonly numPartitions: number
+  /** `min.insync.replicas`; a topic's own wins. */
+  readonly minInsyncReplicas: number
+  /** `group.initial.rebalance.delay.ms`: 0 here, so that tests need not wait. */
+  readonly groupInitialRebalanceDelayMs: number
+  readonly groupMinSessionTimeoutMs: number
+  readonly groupMaxSessionTimeoutMs: number
+  /** How long a new member's first JoinGroup may stay parked. */
+  readonly groupNewMemberJoinTimeoutMs: number
+  /** `offset.metadata.max.bytes`. */
+  readonly offsetMetadataMaxBytes: number
+  /** What the brokers can expand. Batches of other types are taken and given all the same, since nothing looks inside. */
+  readonly codecs: CodecLookup
+}
+
+/** What a cluster has unless it is told otherwise. */
+export const defaultConfig: ClusterConfig = {
+  messageMaxBytes: 1024 * 1024 + 12,
+  logSegmentBytes: 1024 * 1024,
+  defaultReplicationFactor: 1,
+  numPartitions: 1,
+  minInsyncReplicas: 1,
+  groupInitialRebalanceDelayMs: 0,
+  groupMinSessionTimeoutMs: 6000,
+  groupMaxSessionTimeoutMs: 1_800_000,
+  groupNewMemberJoinTimeoutMs: 300_000,
+  offsetMetadataMaxBytes: 4096,
+  codecs: builtInCodecs
+}
