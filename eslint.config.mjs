@@ -17,6 +17,8 @@ export default tseslint.config(
           operatorPosition: "maintain",
           semiColons: "asi",
           quoteStyle: "alwaysDouble",
+          "importDeclaration.sortNamedImports": "maintain",
+          "exportDeclaration.sortNamedExports": "maintain",
           trailingCommas: "never",
           "arrowFunction.useParentheses": "force"
         }

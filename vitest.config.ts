@@ -12,7 +12,8 @@ export default defineConfig({
           name: "kafka",
           include: ["test/**/*.test.ts"],
           globalSetup: ["test/support/globalSetup.ts"],
-          fileParallelism: false,
+          // One file after the other: `fileParallelism` is not an option of a project.
+          poolOptions: { forks: { singleFork: true } },
           testTimeout: 120_000,
           hookTimeout: 120_000
         }

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 
 import { cacheDirectory } from "./jars.ts"
@@ -65,9 +66,9 @@ const make = async (directory: string): Promise<void> => {
   ])
 }
 
-/** Makes the certificates on the first call and keeps them, for ten years, beside the jars. */
+/** Makes the certificates on the first call and keeps them beside the jars; a change of this file makes them anew. */
 export const certificates = async (): Promise<Certificates> => {
-  const recipe = createHash("sha256").update(make.toString()).update(signed.toString()).digest("hex").slice(0, 8)
+  const recipe = createHash("sha256").update(await readFile(fileURLToPath(import.meta.url))).digest("hex").slice(0, 8)
   const target = join(cacheDirectory, `certificates-${recipe}`)
   if (!existsSync(target)) {
     await mkdir(cacheDirectory, { recursive: true })

@@ -111,6 +111,11 @@ const cleanAtExit = (): void => {
   })
 }
 
+/** A frozen broker cannot notice that its parent is gone: the handler of "exit" must run. */
+const exitOnTerminate = (): void => {
+  if (process.listenerCount("SIGTERM") === 0) process.once("SIGTERM", () => process.exit(143))
+}
+
 // --- settings -----------------------------------------------------------------------------------------------------
 
 const oauthBearer = "org.apache.kafka.common.security.oauthbearer"
@@ -418,7 +423,10 @@ const tryToStart = async (options: KafkaOptions): Promise<KafkaCluster | "ports 
       await spawnBroker(broker, version, heap, format)
       await ready(running(), running().length)
     },
-    pause: (id) => signal(id, "SIGSTOP"),
+    pause: (id) => {
+      exitOnTerminate()
+      signal(id, "SIGSTOP")
+    },
     resume: (id) => signal(id, "SIGCONT"),
     log: (id) => brokerOf(id).log.join("\n"),
     stop

@@ -1,3 +1,6 @@
+export * as Admin from "./Admin.ts"
+export * as Consumer from "./Consumer.ts"
+export * as ConsumerRecord from "./ConsumerRecord.ts"
 export * as Kafka from "./Kafka.ts"
 export * as KafkaError from "./KafkaError.ts"
 export * as Producer from "./Producer.ts"

@@ -1,1 +1,9 @@
-export {}
+export type {
+  InterceptedRequest,
+  Options as MemoryClusterOptions,
+  StoredOffset,
+  StoredRecord,
+  TopicOptions,
+  Verdict
+} from "./MemoryCluster.ts"
+export { MemoryCluster } from "./MemoryCluster.ts"

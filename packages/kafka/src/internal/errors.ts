@@ -95,3 +95,12 @@ export const withPersisted = (error: KafkaError, persisted: Persisted): ProduceE
 
 /** Whether trying again with the same settings cannot help. */
 export const isFatal = (error: KafkaError): boolean => error._tag === "FatalError"
+
+/** Another member of the group, or a broker, sent what cannot be read. */
+export const malformed = (groupId: string, what: string, cause: unknown): FatalError =>
+  new FatalError({
+    reason: { _tag: "InvalidResponse" },
+    scope: "client",
+    message: `group ${groupId}: ${what} is malformed: ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause
+  })

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { batchAttribute, batchField, batchHeaderSize } from "@sluice/kafka/internal/kernel/batchHeader"
+import { batchAttribute, batchField, batchHeaderSize, computeBatchCrc } from "@sluice/kafka/internal/kernel/batchHeader"
 import { writeInt16, writeInt32, writeInt64 } from "@sluice/kafka/internal/kernel/bigEndian"
 import { gzip } from "@sluice/kafka/internal/kernel/compression"
 import { RecordError } from "@sluice/kafka/internal/kernel/recordError"
-import { decodeRecords } from "@sluice/kafka/internal/kernel/records"
+import { decodeRecords, RecordsReader } from "@sluice/kafka/internal/kernel/records"
 import { writeVarint, writeVarlong } from "@sluice/kafka/internal/kernel/varint"
 import { FastCheck } from "effect"
 
@@ -190,6 +190,7 @@ describe("hostile bytes", () => {
     it(`a batch length of ${length}`, () => {
       const copy = new Uint8Array(ordinary)
       writeInt32(copy, batchField.batchLength, length)
+      writeInt32(copy, batchField.crc, computeBatchCrc(copy, 0, length + 12))
       assert.strictEqual(survive(copy), "CorruptBatch")
     })
   }
@@ -244,6 +245,18 @@ describe("hostile bytes", () => {
       assert.strictEqual(survive(batchOfBytes(bytes)), "CorruptBatch")
     })
   }
+
+  it("a piece of a batch whose count does not fit, or whose record goes on in the next batch", () => {
+    const many = tampered(ordinary, (copy) => writeInt32(copy, batchField.recordCount, 100))
+    const long = batchOfBytes([...record({ key: varint(20) }), 0, 0], 1)
+    // Its record takes key and value from the batch that follows, which has bytes enough.
+    const beyond = batchOfBytes(record({ length: 30, key: [...varint(20), 1, 2, 3] }), 2)
+    for (const batch of [many, long, beyond]) {
+      const reader = new RecordsReader(concat(batch, new Uint8Array(100)), { fetchOffset: 3 })
+      assert.isUndefined(reader.next(1))
+      assert.deepStrictEqual([reader.nextOffset, reader.error?.reason], [3, "CorruptBatch"])
+    }
+  })
 
   it("records with the same offset, or one before the other's", () => {
     for (const [first, second] of [[5, 5], [5, 4]] as const) {

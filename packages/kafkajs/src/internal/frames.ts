@@ -13,6 +13,7 @@ export class FrameReader {
   #frameFilled = 0
   readonly #size = Buffer.alloc(sizeBytes)
   #sizeFilled = 0
+  #frames = 0
   #stopped = false
 
   /** `onFrame` may call {@link stop}. */
@@ -24,6 +25,11 @@ export class FrameReader {
   /** Whether the last frame is not complete. */
   get inFrame(): boolean {
     return this.#frame !== undefined || this.#sizeFilled > 0
+  }
+
+  /** How many frames it gave out. */
+  get frames(): number {
+    return this.#frames
   }
 
   /** Gives out no more, and lets go of what was kept. */
@@ -59,6 +65,7 @@ export class FrameReader {
         if (chunk.length - offset >= size) {
           // The usual case: a view of what was read.
           offset += size
+          this.#frames++
           this.#onFrame(chunk.subarray(offset - size, offset))
           continue
         }
@@ -72,6 +79,7 @@ export class FrameReader {
       this.#frameFilled += copied
       if (this.#frameFilled === frame.length) {
         this.#frame = undefined
+        this.#frames++
         this.#onFrame(frame)
       }
     }

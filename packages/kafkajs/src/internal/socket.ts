@@ -86,8 +86,9 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
     }
   }
 
-  /** For kafkajs: the frames of SASL. */
+  /** For kafkajs: the frames of SASL. Throws after a failure: the request would otherwise stay in its queue for ever. */
   write(bytes: Uint8Array): void {
+    if (this.failure !== undefined) throw new Error(this.failure.message)
     this.#bytesQueued += bytes.byteLength
     this.#socket!.write(bytes)
   }
@@ -169,7 +170,10 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
       case "SASL":
         return failure("ConnectFailed", `${message} during SASL authentication`)
       case "open":
-        return failure("ConnectionLost", this.#frames.inFrame ? `${message} in the middle of a response` : message)
+        if (this.#frames.inFrame) return failure("ConnectionLost", `${message} in the middle of a response`)
+        return this.#frames.frames === 0 && this.#bytesQueued > 0
+          ? failure("ConnectionLost", `${message} before it answered: does the listener want TLS or SASL?`)
+          : failure("ConnectionLost", message)
     }
   }
 }

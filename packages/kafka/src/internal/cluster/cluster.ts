@@ -41,6 +41,11 @@ export interface Cluster {
     operation: string,
     use: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
   ) => Effect.Effect<A, KafkaError>
+  /** Runs a request on the controller, which takes changes to topics; looks it up again when it has moved. */
+  readonly controller: <A>(
+    operation: string,
+    use: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
+  ) => Effect.Effect<A, KafkaError>
   /** Connections for one purpose of one producer or consumer. */
   readonly makePool: Effect.Effect<ConnectionPool, never, Scope.Scope>
 }
@@ -94,6 +99,7 @@ export const make = (
         Effect.map((response) => {
           view = update(
             view,
+            response.controllerId,
             response.brokers.map((broker) => ({ id: broker.nodeId, host: broker.host, port: broker.port })),
             response.topics.map(fromResponse)
           )
@@ -173,6 +179,15 @@ export const make = (
           }
         ))
 
+    const controller: Cluster["controller"] = (operation, use) =>
+      retrying(settings, { operation, deadline: settings.apiTimeout }, (attempt) =>
+        Effect.gen(function*() {
+          if (attempt > 1 || view.controller === -1) yield* refresh
+          const address = view.brokers.get(view.controller)
+          if (address === undefined) return yield* Effect.fail(fromCode(notController, { operation, scope: "client" }))
+          return yield* Effect.flatMap(pool.get(address), use)
+        }))
+
     yield* Effect.sleep(settings.metadataMaxAge).pipe(
       Effect.zipRight(Effect.suspend(() => inUse.size === 0 ? Effect.void : Effect.ignore(refresh))),
       Effect.forever,
@@ -188,11 +203,13 @@ export const make = (
       address: (brokerId) => view.brokers.get(brokerId),
       coordinator,
       anyBroker,
+      controller,
       makePool: makePool(transport, settings)
     }
   })
 
 const unknownTopic = 3
+const notController = 41
 
 const fromResponse = (topic: {
   readonly name: string | null

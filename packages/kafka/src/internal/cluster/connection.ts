@@ -7,7 +7,7 @@ import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts
 import type { BrokerAddress, Connection, Transport } from "../../Transport.ts"
 import { TransportError } from "../../Transport.ts"
 import { formatAddress, fromTransport, requestTimeout } from "../errors.ts"
-import { ApiVersions } from "../protocol/api/apiVersions.ts"
+import { ApiVersions, decodeApiVersionsResponse } from "../protocol/api/apiVersions.ts"
 import { chooseVersion } from "../protocol/apis.ts"
 import { decodeResponse, encodeRequest } from "../protocol/codec.ts"
 import type { AnyApi, RequestInput, ResponseOf } from "../protocol/field.ts"
@@ -256,9 +256,9 @@ class NegotiatedConnection implements BrokerConnection {
   }
 }
 
-/** ApiVersions answers a version that it does not know in version 0, with only the error to rely on (KIP-511). */
 const decodeAnswer = <A extends AnyApi>(api: A, version: number, bytes: Uint8Array): ResponseOf<A> => {
   const body = responseBody(api, version, bytes)
-  const unknownVersion = api.key === ApiVersions.key && body.length >= 2 && body[0] === 0 && body[1] === 35
-  return decodeResponse(api, unknownVersion ? 0 : version, body)
+  return api.key === ApiVersions.key
+    ? decodeApiVersionsResponse(version, body) as unknown as ResponseOf<A>
+    : decodeResponse(api, version, body)
 }

@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { type KafkaError, RetriableError } from "../../KafkaError.ts"
+import { type FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
 import { backoff } from "../kernel/backoff.ts"
 import type { Settings } from "./settings.ts"
 
@@ -43,3 +43,15 @@ export const retrying = <A, R>(
         })
     })
   })
+export const untilFatal = <A, R>(
+  settings: Settings,
+  self: Effect.Effect<A, KafkaError, R>
+): Effect.Effect<A, FatalError, R> => {
+  const loop = (attempt: number): Effect.Effect<A, FatalError, R> =>
+    Effect.catchTag(self, "RetriableError", (error) =>
+      Effect.logDebug(`tried again: ${error.message}`).pipe(
+        Effect.zipRight(pause(settings, attempt)),
+        Effect.zipRight(Effect.suspend(() => loop(attempt + 1)))
+      ))
+  return loop(1)
+}

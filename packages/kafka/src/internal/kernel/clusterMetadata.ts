@@ -25,12 +25,14 @@ export interface TopicMetadata {
 /** One view of the cluster. `version` grows with every update. */
 export interface ClusterMetadata {
   readonly version: number
+  /** The broker that takes changes to topics; -1 if not known. */
+  readonly controller: number
   readonly brokers: ReadonlyMap<number, Broker>
   readonly topics: ReadonlyMap<string, TopicMetadata>
 }
 
 /** Nothing is known yet. */
-export const empty: ClusterMetadata = { version: 0, brokers: new Map(), topics: new Map() }
+export const empty: ClusterMetadata = { version: 0, controller: -1, brokers: new Map(), topics: new Map() }
 
 /**
  * The view after an answer. Topics that the answer does not name stay. A broker
@@ -40,6 +42,7 @@ export const empty: ClusterMetadata = { version: 0, brokers: new Map(), topics: 
  */
 export const update = (
   known: ClusterMetadata,
+  controller: number,
   brokers: ReadonlyArray<Broker>,
   answered: ReadonlyArray<TopicMetadata>
 ): ClusterMetadata => {
@@ -54,7 +57,12 @@ export const update = (
         : topic
     )
   }
-  return { version: known.version + 1, brokers: new Map(brokers.map((broker) => [broker.id, broker])), topics }
+  return {
+    version: known.version + 1,
+    controller,
+    brokers: new Map(brokers.map((broker) => [broker.id, broker])),
+    topics
+  }
 }
 
 const newest = (before: PartitionMetadata | undefined, fresh: PartitionMetadata): PartitionMetadata =>

@@ -11,7 +11,7 @@ export interface Codec {
   /** The compression type: what a batch's attributes hold. */
   readonly type: Exclude<CompressionType, "none">
   readonly compress: (bytes: Uint8Array) => Uint8Array
-  /** Throws `ExpandedTooLarge` where the result would take more than `maxSize` bytes, anything else for broken input. */
+  /** Throws `ExpandedTooLarge` where the result would be over `maxSize` bytes, and anything else for broken input. */
   readonly decompress: (bytes: Uint8Array, maxSize: number) => Uint8Array
 }
 

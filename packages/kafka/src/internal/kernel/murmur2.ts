@@ -27,6 +27,6 @@ export const murmur2 = (bytes: Uint8Array): number => {
 /** Drops the sign bit, as Java's `Utils.toPositive` does; not the absolute value. */
 export const toPositive = (hash: number): number => hash & 0x7fffffff
 
-/** The partition that Kafka's default partitioner gives a key, for a topic of `partitionCount` (1 or more) partitions. */
+/** The partition that Kafka's default partitioner gives a key in a topic of `partitionCount` (1 or more) partitions. */
 export const partitionForKey = (key: Uint8Array, partitionCount: number): number =>
   toPositive(murmur2(key)) % partitionCount

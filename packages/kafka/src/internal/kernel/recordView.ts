@@ -40,6 +40,11 @@ export class RecordView {
     return this.keyLength < 0 ? null : slice(this.bytes, this.keyStart, this.keyLength)
   }
 
+  /** Whether the value is not `null`. */
+  get hasValue(): boolean {
+    return this.valueLength >= 0
+  }
+
   /** The value's bytes, or `null` (a tombstone). */
   get value(): Uint8Array | null {
     return this.valueLength < 0 ? null : slice(this.bytes, this.valueStart, this.valueLength)

@@ -8,11 +8,12 @@ import {
   computeBatchCrc,
   readBatchHeader
 } from "./batchHeader.ts"
+import { BatchRecords } from "./batchRecords.ts"
 import { readInt16, readInt32, readInt64 } from "./bigEndian.ts"
 import { builtInCodecs, type CodecLookup, ExpandedTooLarge } from "./compression.ts"
 import { RecordError, type RecordErrorReason } from "./recordError.ts"
-import { RecordView } from "./recordView.ts"
-import { MalformedBytes, VarintCursor } from "./varint.ts"
+import type { RecordView } from "./recordView.ts"
+import { MalformedBytes } from "./varint.ts"
 
 /** What a partition's records of one Fetch response are read by. */
 export interface DecodeOptions {
@@ -40,24 +41,7 @@ export interface RecordChunk {
 
 const defaultMaxExpandedSize = 128 * 1024 * 1024
 
-/** Length, attributes, timestamp delta, offset delta, key length, value length and header count: a byte each. */
-const minRecordSize = 7
-
 const supportedMagic = 2
-
-/** What is left of a batch whose records are being read. */
-interface OpenBatch {
-  readonly header: BatchHeader
-  /** Where the batch starts in the reader's bytes. */
-  readonly position: number
-  readonly bytes: Buffer
-  readonly end: number
-  readonly cursor: VarintCursor
-  /** Records not read yet. */
-  remaining: number
-  /** Offset delta of the last record that was read. */
-  offsetDelta: number
-}
 
 const asBuffer = (bytes: Uint8Array): Buffer =>
   bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -77,7 +61,9 @@ export class RecordsReader {
   private readonly maxExpandedSize: number
   private position = 0
   private lastBatchEnd = -1
-  private open: OpenBatch | undefined
+  /** The batch that is being read, and where it starts. */
+  private open: BatchRecords | undefined
+  private openPosition = 0
   private offset: number
   private failure: RecordError | undefined
   private cutOff = false
@@ -108,39 +94,38 @@ export class RecordsReader {
   }
 
   /**
-   * The next records, at most `maxRecords` (1 or more; default: all of the batch) and never of two batches; `undefined` at the end
-   * and where `error` is set.
+   * The next records, at most `maxRecords` (1 or more; default: all of the batch) and never of two batches; `undefined`
+   * at the end and where `error` is set.
    */
   next(maxRecords = Number.POSITIVE_INFINITY): RecordChunk | undefined {
     while (this.failure === undefined) {
-      const batch = this.open ?? this.openNext()
-      if (batch === undefined) return undefined
-      this.open = batch
-      const chunk = this.readFrom(batch, maxRecords)
+      this.open ??= this.openNext()
+      if (this.open === undefined) return undefined
+      const chunk = this.readFrom(this.open, maxRecords)
       if (chunk !== undefined) return chunk
     }
     return undefined
   }
 
   /** The next batch that has records to give, or `undefined` at the end and on failure. */
-  private openNext(): OpenBatch | undefined {
+  private openNext(): BatchRecords | undefined {
     const { bytes } = this
     while (this.failure === undefined && this.position < bytes.length) {
       const position = this.position
-      const size = this.checkedSize(position)
-      if (size === undefined) return undefined
-      const header = readBatchHeader(bytes, position)
-      this.position = position + size
+      const header = this.checkedHeader(position)
+      if (header === undefined) return undefined
+      this.openPosition = position
+      this.position = position + header.size
       this.lastBatchEnd = header.lastOffset
-      const batch = this.recordsOf(header, position)
+      const batch = this.recordsOf(header)
       if (batch !== undefined) return batch
       if (this.failure === undefined) this.moveTo(header.lastOffset + 1)
     }
     return undefined
   }
 
-  /** The size of the batch at `position` if all of it is there and its header and checksum hold. */
-  private checkedSize(position: number): number | undefined {
+  /** The header of the batch at `position`, if all of the batch is there and header and checksum hold. */
+  private checkedHeader(position: number): BatchHeader | undefined {
     const { bytes } = this
     const available = bytes.length - position
     if (available <= batchField.magic) {
@@ -160,26 +145,23 @@ export class RecordsReader {
     if (computeBatchCrc(bytes, position, size) !== (readInt32(bytes, position + batchField.crc) >>> 0)) {
       return this.fail("CorruptBatch", position, "The checksum does not match")
     }
+    const header = readBatchHeader(bytes, position)
+    const { baseOffset, lastOffset } = header
     // The checksum does not cover the base offset, so the order of the log is what can be held against it.
-    const baseOffset = readInt64(bytes, position)
-    const lastOffsetDelta = readInt32(bytes, position + batchField.lastOffsetDelta)
-    if (lastOffsetDelta < 0 || baseOffset <= this.lastBatchEnd || !Number.isSafeInteger(baseOffset + lastOffsetDelta)) {
-      return this.fail(
-        "CorruptBatch",
-        position,
-        `Offsets ${baseOffset} to ${baseOffset + lastOffsetDelta} after ${this.lastBatchEnd}`
-      )
+    if (baseOffset <= this.lastBatchEnd || lastOffset < baseOffset || !Number.isSafeInteger(lastOffset + 1)) {
+      const message = `Offsets ${baseOffset} to ${lastOffset} after ${this.lastBatchEnd}`
+      return this.fail("CorruptBatch", position, message)
     }
-    return size
+    return header
   }
 
   /** The batch's records, unless there are none to give. */
-  private recordsOf(header: BatchHeader, position: number): OpenBatch | undefined {
+  private recordsOf(header: BatchHeader): BatchRecords | undefined {
     const isControl = (header.attributes & batchAttribute.control) !== 0
     if (this.aborted !== undefined && header.producerId >= 0) {
       this.aborted.advance(header.lastOffset)
       if (isControl) {
-        const batch = header.recordCount === 0 ? undefined : this.openRecords(header, position)
+        const batch = header.recordCount === 0 ? undefined : this.openRecords(header)
         if (batch !== undefined && this.isAbortMarker(batch)) this.aborted.end(header.producerId)
         return undefined
       }
@@ -187,30 +169,21 @@ export class RecordsReader {
       if (isTransactional && this.aborted.has(header.producerId)) return undefined
     }
     if (isControl || header.recordCount === 0 || header.lastOffset < this.offset) return undefined
-    return this.openRecords(header, position)
+    return this.openRecords(header)
   }
 
-  private openRecords(header: BatchHeader, position: number): OpenBatch | undefined {
-    const { attributes, recordCount, size } = header
-    let bytes: Buffer = this.bytes
-    let start = position + batchHeaderSize
-    let end = position + size
-    const compression = attributes & batchAttribute.compressionMask
-    if (compression !== 0) {
-      const expanded = this.expand(compression, position, bytes.subarray(start, end))
-      if (expanded === undefined) return undefined
-      bytes = expanded
-      start = 0
-      end = expanded.length
-    }
-    if (recordCount < 0 || recordCount * minRecordSize > end - start) {
-      return this.fail("CorruptBatch", position, `${recordCount} records in ${end - start} bytes`)
-    }
-    const cursor = new VarintCursor(bytes, start)
-    return { header, position, bytes, end, cursor, remaining: recordCount, offsetDelta: -1 }
+  private openRecords(header: BatchHeader): BatchRecords | undefined {
+    const position = this.openPosition
+    const start = position + batchHeaderSize
+    const end = position + header.size
+    const compression = header.attributes & batchAttribute.compressionMask
+    if (compression === 0) return new BatchRecords(header, this.bytes, start, end)
+    const expanded = this.expand(compression, this.bytes.subarray(start, end))
+    return expanded === undefined ? undefined : new BatchRecords(header, expanded, 0, expanded.length)
   }
 
-  private expand(compression: number, position: number, compressed: Uint8Array): Buffer | undefined {
+  private expand(compression: number, compressed: Uint8Array): Buffer | undefined {
+    const position = this.openPosition
     const codec = this.codecs(compression)
     if (codec === undefined) {
       return this.fail("UnsupportedCompression", position, `No codec for compression type ${compression}`)
@@ -227,39 +200,35 @@ export class RecordsReader {
   }
 
   /** Whether a control batch's one record is an abort marker: its key is a version and a type, 0 for abort. */
-  private isAbortMarker(batch: OpenBatch): boolean {
+  private isAbortMarker(batch: BatchRecords): boolean {
     const records = this.viewsOf(batch, 0, 1)
     const key = records?.[0]?.key ?? null
     if (key !== null && key.length >= 4) return readInt16(key, 2) === 0
-    if (records !== undefined) this.fail("CorruptBatch", batch.position, "A control record without a type")
+    if (records !== undefined) this.fail("CorruptBatch", this.openPosition, "A control record without a type")
     return false
   }
 
   /** Up to `maxRecords` of the open batch; `undefined` where all that were left are before the offset, or broken. */
-  private readFrom(batch: OpenBatch, maxRecords: number): RecordChunk | undefined {
+  private readFrom(batch: BatchRecords, maxRecords: number): RecordChunk | undefined {
     const records = this.viewsOf(batch, this.offset, Math.max(1, maxRecords))
     if (records === undefined) return undefined
-    const { header } = batch
-    if (batch.remaining === 0) {
-      this.open = undefined
-      this.moveTo(header.lastOffset + 1)
-    } else {
-      this.moveTo(header.baseOffset + batch.offsetDelta + 1)
-    }
+    this.moveTo(batch.nextOffset)
+    if (batch.isDone) this.open = undefined
+    const { attributes, partitionLeaderEpoch } = batch.header
     return records.length === 0 ? undefined : {
       records,
       nextOffset: this.offset,
-      leaderEpoch: header.partitionLeaderEpoch,
-      timestampType: (header.attributes & batchAttribute.logAppendTime) === 0 ? "CreateTime" : "LogAppendTime"
+      leaderEpoch: partitionLeaderEpoch,
+      timestampType: (attributes & batchAttribute.logAppendTime) === 0 ? "CreateTime" : "LogAppendTime"
     }
   }
 
-  private viewsOf(batch: OpenBatch, fromOffset: number, maxRecords: number): Array<RecordView> | undefined {
+  private viewsOf(batch: BatchRecords, fromOffset: number, maxRecords: number): Array<RecordView> | undefined {
     try {
-      return readViews(batch, fromOffset, maxRecords)
+      return batch.read(fromOffset, maxRecords)
     } catch (cause) {
       if (!(cause instanceof MalformedBytes)) throw cause
-      return this.fail("CorruptBatch", batch.position, `A malformed record: ${cause.message}`, cause)
+      return this.fail("CorruptBatch", this.openPosition, `Malformed records: ${cause.message}`, cause)
     }
   }
 
@@ -270,66 +239,12 @@ export class RecordsReader {
   private fail(reason: RecordErrorReason, position: number, message: string, cause?: unknown): undefined {
     const { bytes } = this
     const baseOffset = readInt64(bytes, position)
-    const hasLastOffset = position + batchHeaderSize <= bytes.length && bytes[position + batchField.magic] === 2
+    const hasLastOffset = position + batchHeaderSize <= bytes.length &&
+      bytes[position + batchField.magic] === supportedMagic
     const lastOffset = hasLastOffset ? baseOffset + readInt32(bytes, position + batchField.lastOffsetDelta) : -1
     this.failure = new RecordError({ reason, message, position, baseOffset, lastOffset, cause })
     this.open = undefined
     return undefined
-  }
-}
-
-/** Reads up to `maxRecords` records; those before `fromOffset` are checked as all are, but get no view. */
-const readViews = (batch: OpenBatch, fromOffset: number, maxRecords: number): Array<RecordView> => {
-  const { bytes, cursor, end, header } = batch
-  const { baseOffset } = header
-  const lastOffsetDelta = header.lastOffset - baseOffset
-  const logAppendTime = (header.attributes & batchAttribute.logAppendTime) !== 0
-  const baseTimestamp = logAppendTime ? header.maxTimestamp : header.baseTimestamp
-  const records: Array<RecordView> = []
-  let { offsetDelta, remaining } = batch
-  while (remaining > 0 && records.length < maxRecords) {
-    const length = cursor.varint()
-    const recordEnd = cursor.position + length
-    if (length < minRecordSize - 1 || recordEnd > end) throw new MalformedBytes(`its length is ${length}`)
-    cursor.position++ // attributes: none are defined
-    const timestampDelta = cursor.varlong()
-    const delta = cursor.varint()
-    if (delta <= offsetDelta || delta > lastOffsetDelta) throw new MalformedBytes(`its offset delta is ${delta}`)
-    const keyLength = cursor.varint()
-    const keyStart = cursor.position
-    skip(cursor, keyLength, recordEnd)
-    const valueLength = cursor.varint()
-    const valueStart = cursor.position
-    skip(cursor, valueLength, recordEnd)
-    const headerCount = cursor.varint()
-    if (headerCount !== 0) skipHeaders(cursor, headerCount, recordEnd)
-    if (cursor.position !== recordEnd) throw new MalformedBytes("its fields do not fill its length")
-    offsetDelta = delta
-    remaining--
-    const offset = baseOffset + delta
-    if (offset < fromOffset) continue
-    const timestamp = logAppendTime ? baseTimestamp : baseTimestamp + timestampDelta
-    records.push(new RecordView(offset, timestamp, bytes, keyStart, keyLength, valueStart, valueLength))
-  }
-  if (remaining === 0 && cursor.position !== end) throw new MalformedBytes("bytes are left after the last one")
-  batch.remaining = remaining
-  batch.offsetDelta = offsetDelta
-  return records
-}
-
-/** Moves past a field of `length` bytes, -1 for null. */
-const skip = (cursor: VarintCursor, length: number, end: number): void => {
-  if (length > 0) cursor.position += length
-  if (length < -1 || cursor.position > end) throw new MalformedBytes(`a field's length is ${length}`)
-}
-
-const skipHeaders = (cursor: VarintCursor, count: number, end: number): void => {
-  if (count < 0) throw new MalformedBytes(`it has ${count} headers`)
-  for (let index = 0; index < count; index++) {
-    const keyLength = cursor.varint()
-    if (keyLength < 0) throw new MalformedBytes("a header has no key")
-    skip(cursor, keyLength, end)
-    skip(cursor, cursor.varint(), end)
   }
 }
 

@@ -1,4 +1,5 @@
 import * as Chunk from "effect/Chunk"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
@@ -56,7 +57,7 @@ export const make = <C = never, R = never>(
     const pool = yield* cluster.makePool
     const random = new PCGRandom(yield* Random.nextIntBetween(0, 0x7fffffff))
     const clock = yield* Effect.clock
-    const engine = new ProducerEngine<C>(settings, cluster, () => clock.unsafeCurrentTimeMillis(), () => random.number())
+    const engine = new ProducerEngine<C>(settings, cluster, clock, () => random.number())
     const sender = new Sender(engine, pool)
     engine.onReady = (leader) => sender.wake(leader)
     yield* Effect.addFinalizer(() => engine.close(sender))
@@ -76,6 +77,7 @@ export class ProducerEngine<C> implements Producer<C> {
   readonly accumulator: Accumulator<Entry>
   readonly deliveries: Deliveries<C> | undefined
   readonly workers = new Fibers()
+  readonly clock: Clock.Clock
   readonly now: () => number
   readonly random: () => number
   /** Tells the sender that a partition of this broker has something to send. */
@@ -87,10 +89,11 @@ export class ProducerEngine<C> implements Producer<C> {
   readonly #waiting = new Set<() => void>()
   readonly #flushes = new Set<{ readonly left: Set<Batch<Entry>>; readonly done: () => void }>()
 
-  constructor(settings: ProducerSettings, cluster: Cluster, now: () => number, random: () => number) {
+  constructor(settings: ProducerSettings, cluster: Cluster, clock: Clock.Clock, random: () => number) {
     this.settings = settings
     this.cluster = cluster
-    this.now = now
+    this.clock = clock
+    this.now = () => clock.unsafeCurrentTimeMillis()
     this.random = random
     this.accumulator = new Accumulator({
       batchBytes: settings.batchBytes,
@@ -205,7 +208,7 @@ export class ProducerEngine<C> implements Producer<C> {
     if (span === undefined) return placed
     return Effect.onError(placed, (cause) =>
       Effect.sync(() =>
-        endSpan(span, BigInt(this.now()) * 1_000_000n, cause._tag === "Fail" ? cause.error : undefined)
+        endSpan(span, this.clock.unsafeCurrentTimeNanos(), cause._tag === "Fail" ? cause.error : undefined)
       ))
   }
 
@@ -394,7 +397,6 @@ export class ProducerEngine<C> implements Producer<C> {
     return active === undefined ? undefined : startSpan(active, {
       name: `send ${record.topic.name}`,
       kind: "producer",
-      startTime: BigInt(this.now()) * 1_000_000n,
       attributes: {
         [attribute.operationName]: "send",
         [attribute.operationType]: "send",
@@ -409,7 +411,7 @@ export class ProducerEngine<C> implements Producer<C> {
   #endSpan(span: Tracer.Span, outcome: BatchOutcome, index: number): void {
     span.attribute(attribute.partition, String(outcome.partition))
     if (outcome.baseOffset !== -1) span.attribute(attribute.offset, outcome.baseOffset + index)
-    endSpan(span, BigInt(this.now()) * 1_000_000n, outcome.error)
+    endSpan(span, this.clock.unsafeCurrentTimeNanos(), outcome.error)
   }
 
   /**

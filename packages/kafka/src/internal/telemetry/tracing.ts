@@ -1,3 +1,4 @@
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
 import * as Exit from "effect/Exit"
@@ -15,6 +16,7 @@ import { attribute } from "./semconv.ts"
 export interface ActiveTracer {
   readonly tracer: Tracer.Tracer
   readonly parent: Option.Option<Tracer.AnySpan>
+  readonly clock: Clock.Clock
 }
 
 const nativeTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
@@ -26,9 +28,14 @@ const noLinks: ReadonlyArray<Tracer.SpanLink> = []
  * sees it, so none is made then.
  */
 export const activeTracer = (fiber: Fiber.RuntimeFiber<any, any>): ActiveTracer | undefined => {
-  const tracer = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Tracer.Tracer)
+  const services = fiber.getFiberRef(DefaultServices.currentServices)
+  const tracer = Context.get(services, Tracer.Tracer)
   if (tracer === nativeTracer || !fiber.getFiberRef(FiberRef.currentTracerEnabled)) return undefined
-  return { tracer, parent: Context.getOption(fiber.currentContext as Context.Context<any>, Tracer.ParentSpan) }
+  return {
+    tracer,
+    parent: Context.getOption(fiber.currentContext as Context.Context<any>, Tracer.ParentSpan),
+    clock: Context.get(services, Clock.Clock)
+  }
 }
 
 /** A span with the attributes that all of ours have. */
@@ -37,7 +44,6 @@ export const startSpan = (
   options: {
     readonly name: string
     readonly kind: Tracer.SpanKind
-    readonly startTime: bigint
     readonly parent?: Option.Option<Tracer.AnySpan>
     readonly links?: ReadonlyArray<Tracer.SpanLink>
     readonly attributes: Record<string, unknown>
@@ -48,7 +54,7 @@ export const startSpan = (
     options.parent ?? active.parent,
     Context.empty(),
     options.links ?? noLinks,
-    options.startTime,
+    active.clock.unsafeCurrentTimeNanos(),
     options.kind
   )
   span.attribute(attribute.system, "kafka")

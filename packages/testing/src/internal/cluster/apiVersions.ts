@@ -1,5 +1,6 @@
 import { ApiVersions, isClientSoftware } from "@sluice/kafka/internal/protocol/api/apiVersions"
 import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
+
 import { errorCode } from "./errorCode.ts"
 
 const range = (api: AnyApi) => ({ apiKey: api.key, minVersion: api.versions[0], maxVersion: api.versions[1] })

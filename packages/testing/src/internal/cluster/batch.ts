@@ -8,13 +8,8 @@ import {
   readBatchHeader
 } from "@sluice/kafka/internal/kernel/batchHeader"
 import { readInt32 } from "@sluice/kafka/internal/kernel/bigEndian"
-import { errorCode } from "./errorCode.ts"
 
-/** A batch that a leader takes. */
-export interface ValidBatch {
-  readonly bytes: Uint8Array
-  readonly header: BatchHeader
-}
+import { errorCode } from "./errorCode.ts"
 
 /** The size of the batch at `position` if all of it is there, as a broker sees it before it looks any closer. */
 const sizeAt = (bytes: Uint8Array, position: number): number | undefined => {
@@ -45,7 +40,11 @@ export const findBatch = (records: Uint8Array | null): Uint8Array | number => {
  * expanded: only what the header says of them is checked.
  */
 export const validateBatch = (bytes: Uint8Array, maxBytes: number): BatchHeader | number => {
-  if (bytes.length < batchHeaderSize) return bytes.length > maxBytes ? errorCode.MessageTooLarge : errorCode.CorruptMessage
+  if (bytes.length < batchHeaderSize) {
+    return bytes.length > maxBytes
+      ? errorCode.MessageTooLarge
+      : errorCode.CorruptMessage
+  }
   const header = readBatchHeader(bytes, 0)
   if (header.baseOffset !== 0) return errorCode.InvalidRecord
   if (bytes.length > maxBytes) return errorCode.MessageTooLarge

@@ -1,5 +1,6 @@
 import type { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
+
 import { errorCode } from "./errorCode.ts"
 import { nodeOf } from "./metadata.ts"
 import { Reply } from "./reply.ts"
@@ -155,7 +156,7 @@ const read = (state: ClusterState, request: Request, topics: ReadonlyArray<Topic
  */
 export const handleFetch = (state: ClusterState, context: RequestContext, request: Request): Reply<Response> => {
   if (request.sessionEpoch > 0) {
-    return Reply.respond({ errorCode: errorCode.FetchSessionIdNotFound, responses: [] })
+    return Reply.respond<Response>({ errorCode: errorCode.FetchSessionIdNotFound, responses: [] })
   }
   const topics = topicFetches(state, context, request)
   const first = read(state, request, topics)

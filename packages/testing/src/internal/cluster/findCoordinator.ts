@@ -1,4 +1,5 @@
 import type { FindCoordinator } from "@sluice/kafka/internal/protocol/api/findCoordinator"
+
 import { errorCode } from "./errorCode.ts"
 import { nodeOf } from "./metadata.ts"
 import type { ClusterState, Handler } from "./state.ts"

@@ -1,6 +1,7 @@
 import type { JoinGroup } from "@sluice/kafka/internal/protocol/api/joinGroup"
 import type { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 import type { ResponseInput } from "@sluice/kafka/internal/protocol/field"
+
 import { errorCode } from "./errorCode.ts"
 import type { Reply } from "./reply.ts"
 import type { Timer } from "./timers.ts"
@@ -62,9 +63,10 @@ export class Member {
   /** Whether it names the same protocols with the same metadata in the same order. */
   matches(protocols: ReadonlyArray<GroupProtocol>): boolean {
     const own = this.settings.protocols
-    return own.length === protocols.length && own.every(({ metadata, name }, index) =>
-      name === protocols[index]!.name && Buffer.compare(metadata, protocols[index]!.metadata) === 0
-    )
+    return own.length === protocols.length &&
+      own.every(({ metadata, name }, index) =>
+        name === protocols[index]!.name && Buffer.compare(metadata, protocols[index]!.metadata) === 0
+      )
   }
 }
 

@@ -1,4 +1,5 @@
 import type { InitProducerId } from "@sluice/kafka/internal/protocol/api/initProducerId"
+
 import { errorCode } from "./errorCode.ts"
 import type { Handler } from "./state.ts"
 

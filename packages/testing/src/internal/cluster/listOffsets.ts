@@ -1,5 +1,6 @@
 import type { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
+
 import { errorCode } from "./errorCode.ts"
 import { checkReplica } from "./fetch.ts"
 import type { TimestampedOffset } from "./log.ts"
@@ -53,8 +54,6 @@ const look = (
 export const handleListOffsets: Handler<typeof ListOffsets> = (state, context, request) => ({
   topics: request.topics.map(({ name, partitions }) => ({
     name,
-    partitions: partitions.map((wanted) =>
-      look(context, state.topics.partition(name, wanted.partitionIndex), wanted)
-    )
+    partitions: partitions.map((wanted) => look(context, state.topics.partition(name, wanted.partitionIndex), wanted))
   }))
 })

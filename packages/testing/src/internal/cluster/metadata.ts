@@ -1,5 +1,6 @@
 import { validateTopicName } from "@sluice/kafka/internal/kernel/topicName"
 import type { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
+
 import { errorCode } from "./errorCode.ts"
 import type { Broker, ClusterState, Handler } from "./state.ts"
 import { noLeader, type Partition, type Topic } from "./topic.ts"

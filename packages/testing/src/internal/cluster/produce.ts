@@ -1,5 +1,6 @@
 import type { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
+
 import { findBatch, validateBatch } from "./batch.ts"
 import { errorCode } from "./errorCode.ts"
 import { nodeOf } from "./metadata.ts"
@@ -91,7 +92,7 @@ export const handleProduce = (
       })
     }
   })
-  if (acks !== 0) return Reply.respond({ responses, nodeEndpoints: nodeEndpoints(state, responses) })
+  if (acks !== 0) return Reply.respond<Response>({ responses, nodeEndpoints: nodeEndpoints(state, responses) })
   const hasError = responses.some((topic) => topic.partitionResponses.some((partition) => partition.errorCode !== 0))
   return Reply.settled({ _tag: hasError ? "Disconnect" : "NoResponse" })
 }

@@ -1,4 +1,5 @@
 import type { BatchHeader } from "@sluice/kafka/internal/kernel/batchHeader"
+
 import { errorCode } from "./errorCode.ts"
 
 /** A batch of an idempotent producer that is in the log. */

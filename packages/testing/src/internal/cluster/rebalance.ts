@@ -19,11 +19,13 @@ const expireSession = (state: ClusterState, group: Group, member: Member, now: n
   const waits = member.awaitingJoin !== undefined || member.awaitingSync !== undefined
   if (waits && !member.isNew) return
   removeMember(group, member)
-  if (group.phase === "PreparingRebalance") {
-    if (group.haveAllJoined) completeJoin(state, group, now)
-  } else {
-    rebalance(state, group, now)
-  }
+  if (group.phase === "PreparingRebalance") waitNoLonger(state, group, now)
+  else rebalance(state, group, now)
+}
+
+/** Somebody who was waited for has not come: completes the join phase if nobody else is missing. */
+export const waitNoLonger = (state: ClusterState, group: Group, now: number): void => {
+  if (group.phase === "PreparingRebalance" && group.haveAllJoined) completeJoin(state, group, now)
 }
 
 /** Takes a member out. A JoinGroup of it that is still parked is answered, so that its client joins anew. */

@@ -1,4 +1,5 @@
 import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
+
 import type { ClusterConfig } from "./config.ts"
 import type { Group } from "./group.ts"
 import { Timers } from "./timers.ts"

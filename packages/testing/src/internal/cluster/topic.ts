@@ -42,7 +42,7 @@ export class Partition {
 
   /** To be called after a change that those who watch wait for. */
   notify(): void {
-    if (this.watchers.size > 0) for (const onChange of Array.from(this.watchers)) onChange()
+    if (this.watchers.size > 0) { for (const onChange of Array.from(this.watchers)) onChange() }
   }
 }
 

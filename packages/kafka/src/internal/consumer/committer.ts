@@ -1,0 +1,211 @@
+import * as Effect from "effect/Effect"
+import { type KafkaError, RetriableError } from "../../KafkaError.ts"
+import type { Cluster } from "../cluster/cluster.ts"
+import type { ConnectionPool } from "../cluster/pool.ts"
+import { pause } from "../cluster/retry.ts"
+import { fromCode, isFatal } from "../errors.ts"
+import type { Membership } from "../kernel/assignmentDiff.ts"
+import { acked, failed, sent, settle, toCommit } from "../kernel/partitionCommit.ts"
+import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
+import type { ResponseOf } from "../protocol/field.ts"
+import type { Coordinator } from "./coordinator.ts"
+import type { AssignedPartition } from "./partition.ts"
+
+const rebalanceInProgress = 27
+
+/** A partition, and what of it is to be committed at least. */
+export interface CommitTarget {
+  readonly partition: AssignedPartition
+  readonly offset: number
+}
+
+interface Waiter {
+  readonly targets: ReadonlyArray<CommitTarget>
+  readonly resume: (effect: Effect.Effect<void, KafkaError>) => void
+}
+
+/**
+ * Commits what is settled: one OffsetCommit under way, each with the newest
+ * position of every partition, retried while the partitions are owned.
+ */
+export class Committer {
+  readonly #cluster: Cluster
+  readonly #groupId: string
+  readonly #coordinator: Coordinator
+  readonly #pool: ConnectionPool
+  readonly #membership: () => Membership
+  readonly #owned: () => Iterable<AssignedPartition>
+  readonly #onMembershipError: (code: number, sent: Membership) => void
+  readonly #wanted = Effect.unsafeMakeLatch(false)
+  readonly #waiters = new Set<Waiter>()
+
+  constructor(
+    cluster: Cluster,
+    groupId: string,
+    coordinator: Coordinator,
+    pool: ConnectionPool,
+    membership: () => Membership,
+    owned: () => Iterable<AssignedPartition>,
+    onMembershipError: (code: number, sent: Membership) => void
+  ) {
+    this.#cluster = cluster
+    this.#groupId = groupId
+    this.#coordinator = coordinator
+    this.#pool = pool
+    this.#membership = membership
+    this.#owned = owned
+    this.#onMembershipError = onMembershipError
+  }
+
+  /** Everything before `offset` is settled; to be committed with the next request. */
+  settle(partition: AssignedPartition, offset: number): void {
+    partition.commit = settle(partition.commit, offset)
+  }
+
+  /** Commits what is settled, soon. */
+  request(): void {
+    this.#wanted.unsafeOpen()
+  }
+
+  /** Commits what is settled, and waits until these are. Fails where a partition is no longer owned. */
+  commit(targets: ReadonlyArray<CommitTarget>): Effect.Effect<void, KafkaError> {
+    return Effect.async((resume) => {
+      const waiter: Waiter = { targets, resume }
+      if (this.#settled(waiter)) return
+      this.#waiters.add(waiter)
+      this.request()
+      return Effect.sync(() => this.#waiters.delete(waiter))
+    })
+  }
+
+  /** Partitions were given up or lost: nobody waits for them any longer. */
+  checkWaiters(): void {
+    for (const waiter of this.#waiters) if (this.#settled(waiter)) this.#waiters.delete(waiter)
+  }
+
+  #settled(waiter: Waiter): boolean {
+    let open = false
+    for (const { offset, partition } of waiter.targets) {
+      if ((partition.commit.committed ?? -1) >= offset) continue
+      if (partition.status === "ended") {
+        waiter.resume(Effect.fail(notAssigned(partition.topic, partition.partition)))
+        return true
+      }
+      open = true
+    }
+    if (!open) waiter.resume(Effect.void)
+    return !open
+  }
+
+  /** The fiber that commits. */
+  readonly run: Effect.Effect<never> = Effect.suspend(() => {
+    let failures = 0
+    return Effect.forever(Effect.gen(this, function*() {
+      yield* this.#wanted.await
+      this.#wanted.unsafeClose()
+      const membership = this.#membership()
+      const batch: Array<CommitTarget> = []
+      for (const partition of this.#owned()) {
+        const position = partition.status === "ended" ? null : toCommit(partition.commit)
+        if (position !== null) batch.push({ partition, offset: position.offset })
+      }
+      // The group member asks again when it has joined.
+      if (batch.length === 0 || membership.memberId === "") return
+      for (const { partition } of batch) partition.commit = sent(partition.commit)
+      const result = yield* Effect.either(this.#send(membership, batch)).pipe(
+        Effect.onInterrupt(() =>
+          Effect.sync(() => {
+            for (const { partition } of batch) partition.commit = failed(partition.commit)
+          })
+        )
+      )
+      const error = result._tag === "Left" ? this.#allFailed(batch, result.left) : this.#answered(batch, result.right, membership)
+      this.checkWaiters()
+      if (error === undefined) {
+        failures = 0
+        return
+      }
+      yield* Effect.logDebug(`commit failed, and is tried again: ${error.message}`)
+      failures++
+      yield* pause(this.#cluster.settings, failures)
+      this.request()
+    }))
+  })
+
+  #send(membership: Membership, batch: ReadonlyArray<CommitTarget>) {
+    const topics = new Map<string, Array<any>>()
+    for (const { offset, partition } of batch) {
+      let partitions = topics.get(partition.topic)
+      if (partitions === undefined) topics.set(partition.topic, partitions = [])
+      partitions.push({ partitionIndex: partition.partition, committedOffset: offset, committedMetadata: "" })
+    }
+    return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
+      connection.request(OffsetCommit, {
+        groupId: this.#groupId,
+        generationIdOrMemberEpoch: membership.generationId,
+        memberId: membership.memberId,
+        topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))
+      }))
+  }
+
+  #allFailed(batch: ReadonlyArray<CommitTarget>, error: KafkaError): KafkaError | undefined {
+    this.#coordinator.forgetAfter(error)
+    for (const { partition } of batch) partition.commit = failed(partition.commit)
+    if (!isFatal(error)) return error
+    this.#failWaiters(batch.map(({ partition }) => partition), error)
+    return undefined
+  }
+
+  /** Gives the error after which it is tried again. */
+  #answered(
+    batch: ReadonlyArray<CommitTarget>,
+    response: ResponseOf<typeof OffsetCommit>,
+    membership: Membership
+  ): KafkaError | undefined {
+    const codes = new Map<string, number>()
+    for (const topic of response.topics) {
+      for (const answer of topic.partitions) codes.set(`${topic.name}-${answer.partitionIndex}`, answer.errorCode)
+    }
+    let again: KafkaError | undefined
+    let membershipError: number | undefined
+    for (const { offset, partition } of batch) {
+      const code = codes.get(partition.key)
+      if (code === 0) {
+        partition.commit = acked(partition.commit, offset)
+        continue
+      }
+      partition.commit = failed(partition.commit)
+      const error = fromCode(code ?? -1, {
+        operation: "OffsetCommit",
+        scope: "partition",
+        topic: partition.topic,
+        partition: partition.partition
+      })
+      this.#coordinator.forgetAfter(error)
+      // Once the member has joined again the partition may still be its own.
+      if (code === undefined || code === rebalanceInProgress || !isFatal(error)) again = error
+      else if (code === 22 || code === 25 || code === 82) membershipError = code
+      else this.#failWaiters([partition], error)
+    }
+    if (membershipError !== undefined) this.#onMembershipError(membershipError, membership)
+    return again
+  }
+
+  #failWaiters(partitions: ReadonlyArray<AssignedPartition>, error: KafkaError): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.targets.some(({ partition }) => partitions.includes(partition))) {
+        this.#waiters.delete(waiter)
+        waiter.resume(Effect.fail(error))
+      }
+    }
+  }
+}
+
+/** The partition is not owned in the generation of the record. */
+export const notAssigned = (topic: string, partition: number): RetriableError =>
+  new RetriableError({
+    reason: { _tag: "NotAssigned", topic, partition },
+    scope: "partition",
+    message:
+      `topic ${topic}, partition ${partition} is no longer assigned to this consumer as it was when the record was delivered; its new owner gets the record again`
+  })

@@ -1,0 +1,355 @@
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type { FatalError, KafkaError } from "../../KafkaError.ts"
+import type { Cluster } from "../cluster/cluster.ts"
+import type { ConnectionPool } from "../cluster/pool.ts"
+import { pause } from "../cluster/retry.ts"
+import { fromCode, isFatal, malformed } from "../errors.ts"
+import {
+  diffAssignment,
+  losesAssignment,
+  type Membership,
+  rejoinsAfterSync,
+  revokedBeforeJoin
+} from "../kernel/assignmentDiff.ts"
+import type { GroupMember as MemberDescription } from "../kernel/assignor.ts"
+import type { TopicPartition } from "../kernel/topicPartition.ts"
+import {
+  ConsumerProtocolAssignment,
+  ConsumerProtocolSubscription,
+  decodeVersioned,
+  encodeVersioned
+} from "../protocol/api/consumerProtocol.ts"
+import { Heartbeat } from "../protocol/api/heartbeat.ts"
+import { JoinGroup } from "../protocol/api/joinGroup.ts"
+import { LeaveGroup } from "../protocol/api/leaveGroup.ts"
+import { SyncGroup } from "../protocol/api/syncGroup.ts"
+import type { ResponseOf } from "../protocol/field.ts"
+import type { Coordinator } from "./coordinator.ts"
+import type { GroupSettings } from "./options.ts"
+
+const protocolType = "consumer"
+const subscriptionVersion = 3
+
+const code = {
+  illegalGeneration: 22,
+  unknownMemberId: 25,
+  rebalanceInProgress: 27,
+  memberIdRequired: 79,
+  fencedInstanceId: 82
+} as const
+
+/** What a group member tells its consumer. */
+export interface GroupEvents {
+  /** What it holds now. */
+  readonly owned: () => ReadonlyArray<TopicPartition>
+  /** To be drained, committed and given up, within the bound that the consumer sets. */
+  readonly revoke: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
+  /** To be started. */
+  readonly assign: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
+  /** All is lost: others may own it already. */
+  readonly lose: () => Effect.Effect<void>
+  /** It joined: what waits for a generation may go on. */
+  readonly onJoined: () => void
+}
+
+/**
+ * One member of a consumer group of the classic protocol: joins, takes its
+ * assignment, and joins again when the group rebalances. The heartbeat has a
+ * fiber and a connection of its own, so that no handler can hold it up.
+ */
+export class GroupMember {
+  readonly #cluster: Cluster
+  readonly #settings: GroupSettings
+  readonly #topics: ReadonlySet<string>
+  readonly #coordinator: Coordinator
+  /** For JoinGroup and SyncGroup, which wait for the other members. */
+  readonly #joinPool: ConnectionPool
+  /** For heartbeats, commits and leaving. */
+  readonly #pool: ConnectionPool
+  readonly #events: GroupEvents
+  #memberId = ""
+  #generationId = -1
+  /** In the group and not joining: heartbeats are due. */
+  #inGroup = false
+  /** Open when the group rebalances, or this member must join again. */
+  readonly #rejoin = Effect.unsafeMakeLatch(false)
+  /** Set by whoever learns that the assignment is gone; the member's fiber acts on it. */
+  #lost = false
+  /** The partition counts that this member assigned by, as the leader. */
+  #counts: ReadonlyMap<string, number> | undefined
+
+  constructor(
+    cluster: Cluster,
+    settings: GroupSettings,
+    topics: ReadonlySet<string>,
+    coordinator: Coordinator,
+    joinPool: ConnectionPool,
+    pool: ConnectionPool,
+    events: GroupEvents
+  ) {
+    this.#cluster = cluster
+    this.#settings = settings
+    this.#topics = topics
+    this.#coordinator = coordinator
+    this.#joinPool = joinPool
+    this.#pool = pool
+    this.#events = events
+  }
+
+  get membership(): Membership {
+    return { memberId: this.#memberId, generationId: this.#generationId }
+  }
+
+  /** A coordinator's answer says that this member, as it was when it sent `sent`, is not in the group. */
+  membershipError(errorCode: number, sent: Membership): void {
+    if (!losesAssignment(errorCode, sent, this.membership)) return
+    this.#lost = true
+    if (errorCode !== code.illegalGeneration) this.#memberId = ""
+    this.#rejoin.unsafeOpen()
+  }
+
+  /** The member's fiber. Ends only by a fatal error. */
+  readonly run: Effect.Effect<never, FatalError> = Effect.suspend(() => {
+    let failures = 0
+    return Effect.forever(
+      Effect.gen(this, function*() {
+        if (this.#lost) yield* this.#lose
+        yield* this.#events.revoke(
+          revokedBeforeJoin(this.#settings.assignor.protocol, this.#events.owned(), this.#topics)
+        )
+        const joined = yield* Effect.either(this.#joinAndSync)
+        if (joined._tag === "Left") {
+          if (isFatal(joined.left)) {
+            yield* this.#lose
+            return yield* Effect.fail(joined.left)
+          }
+          this.#coordinator.forgetAfter(joined.left)
+          yield* Effect.logDebug(`joining group ${this.#settings.groupId} is tried again: ${joined.left.message}`)
+          failures++
+          return yield* pause(this.#cluster.settings, failures)
+        }
+        failures = 0
+        if (joined.right === "again") return
+        const diff = diffAssignment(this.#events.owned(), joined.right)
+        yield* Effect.logDebug(
+          `group ${this.#settings.groupId}, generation ${this.#generationId}: ${diff.kept.length} partitions kept, ${diff.added.length} added, ${diff.revoked.length} revoked`
+        )
+        yield* this.#events.assign(diff.added)
+        this.#events.onJoined()
+        yield* this.#events.revoke(diff.revoked)
+        if (!rejoinsAfterSync(this.#settings.assignor.protocol, diff)) yield* this.#rejoin.await
+      }) as Effect.Effect<void, FatalError>
+    )
+  })
+
+  /** The heartbeat's fiber. */
+  readonly heartbeat: Effect.Effect<never> = Effect.suspend(() =>
+    Effect.forever(
+      Effect.zipRight(
+        Effect.sleep(this.#settings.heartbeatInterval),
+        Effect.suspend(() => this.#inGroup ? this.#beat : Effect.void)
+      )
+    )
+  )
+
+  /** Leaves the group, so that its partitions find their next owners at once. One attempt. */
+  readonly leave: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
+    this.#inGroup = false
+    if (this.#memberId === "") return Effect.void
+    const memberId = this.#memberId
+    this.#memberId = ""
+    this.#generationId = -1
+    return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
+      Effect.flatMap(
+        connection.request(LeaveGroup, {
+          groupId: this.#settings.groupId,
+          members: [{ memberId, groupInstanceId: null, reason: "the consumer is closing" }]
+        }),
+        (response) =>
+          response.errorCode === 0 ? Effect.void : Effect.fail(this.#error("LeaveGroup", response.errorCode))
+      ))
+  })
+
+  readonly #lose: Effect.Effect<void> = Effect.suspend(() => {
+    this.#lost = false
+    this.#inGroup = false
+    this.#generationId = -1
+    return this.#events.lose()
+  })
+
+  readonly #beat: Effect.Effect<void> = Effect.suspend(() => {
+    const sent = this.membership
+    if (this.#countsChanged()) this.#rejoin.unsafeOpen()
+    return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
+      connection.request(Heartbeat, {
+        groupId: this.#settings.groupId,
+        generationId: sent.generationId,
+        memberId: sent.memberId
+      }, { timeout: this.#settings.sessionTimeout })).pipe(
+        Effect.flatMap((response) =>
+          response.errorCode === 0 ? Effect.void : Effect.fail(this.#error("Heartbeat", response.errorCode))
+        ),
+        Effect.catchAll((error) => {
+          const errorCode = error.reason.code
+          if (errorCode === code.rebalanceInProgress) this.#rejoin.unsafeOpen()
+          else if (errorCode !== undefined) this.membershipError(errorCode, sent)
+          this.#coordinator.forgetAfter(error)
+          return errorCode === code.rebalanceInProgress
+            ? Effect.void
+            : Effect.logDebug(`heartbeat failed: ${error.message}`)
+        })
+      )
+  })
+
+  /** "again" where the group wants this member to join once more at once. */
+  readonly #joinAndSync: Effect.Effect<ReadonlyArray<TopicPartition> | "again", KafkaError> = Effect.gen(
+    this,
+    function*() {
+      this.#rejoin.unsafeClose()
+      this.#inGroup = false
+      const { assignor, groupId, rebalanceTimeout, sessionTimeout } = this.#settings
+      const connection = yield* this.#coordinator.connection(this.#joinPool)
+      const joined = yield* connection.request(JoinGroup, {
+        groupId,
+        sessionTimeoutMs: Duration.toMillis(sessionTimeout),
+        rebalanceTimeoutMs: Duration.toMillis(rebalanceTimeout),
+        memberId: this.#memberId,
+        protocolType,
+        protocols: [{ name: assignor.name, metadata: this.#subscription() }]
+      }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
+      switch (joined.errorCode) {
+        case 0:
+          break
+        case code.memberIdRequired:
+          this.#memberId = joined.memberId
+          return "again"
+        case code.unknownMemberId:
+        case code.illegalGeneration:
+          this.#memberId = ""
+          yield* this.#lose
+          return "again"
+        case code.rebalanceInProgress:
+          return "again"
+        default:
+          return yield* Effect.fail(this.#error("JoinGroup", joined.errorCode))
+      }
+      this.#memberId = joined.memberId
+      this.#generationId = joined.generationId
+      this.#inGroup = true
+      this.#counts = undefined
+      const assignments = joined.leader === joined.memberId && !joined.skipAssignment
+        ? yield* this.#assign(joined.members)
+        : []
+      const synced = yield* connection.request(SyncGroup, {
+        groupId,
+        generationId: joined.generationId,
+        memberId: joined.memberId,
+        protocolType,
+        protocolName: assignor.name,
+        assignments
+      }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
+      switch (synced.errorCode) {
+        case 0:
+          return yield* this.#decodeAssignment(synced.assignment)
+        case code.rebalanceInProgress:
+          return "again"
+        case code.unknownMemberId:
+        case code.illegalGeneration:
+          if (synced.errorCode === code.unknownMemberId) this.#memberId = ""
+          yield* this.#lose
+          return "again"
+        default:
+          return yield* Effect.fail(this.#error("SyncGroup", synced.errorCode))
+      }
+    }
+  )
+
+  #subscription(): Uint8Array {
+    const owned = new Map<string, Array<number>>()
+    for (const { partition, topic } of this.#events.owned()) {
+      let partitions = owned.get(topic)
+      if (partitions === undefined) owned.set(topic, partitions = [])
+      partitions.push(partition)
+    }
+    return encodeVersioned(ConsumerProtocolSubscription, subscriptionVersion, {
+      topics: Array.from(this.#topics).sort(),
+      ownedPartitions: Array.from(owned, ([topic, partitions]) => ({ topic, partitions })),
+      generationId: this.#generationId
+    })
+  }
+
+  /** As the leader: what each member gets. */
+  #assign(
+    members: ResponseOf<typeof JoinGroup>["members"]
+  ): Effect.Effect<ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>, KafkaError> {
+    return Effect.gen(this, function*() {
+      const described = yield* Effect.try({
+        try: () => members.map(describe),
+        catch: (cause) => malformed(this.#settings.groupId, "a member's subscription", cause)
+      })
+      const counts = new Map<string, number>()
+      for (const topic of new Set(described.flatMap((member) => member.topics))) {
+        const metadata = yield* Effect.either(this.#cluster.topic(topic))
+        if (metadata._tag === "Right") counts.set(topic, metadata.right.partitions.length)
+        else yield* Effect.logWarning(`group ${this.#settings.groupId}: ${metadata.left.message}`)
+      }
+      this.#counts = counts
+      const assignment = this.#settings.assignor.assign(described, counts)
+      return Array.from(assignment, ([memberId, partitions]) => {
+        const topics = new Map<string, Array<number>>()
+        for (const { partition, topic } of partitions) {
+          let list = topics.get(topic)
+          if (list === undefined) topics.set(topic, list = [])
+          list.push(partition)
+        }
+        return {
+          memberId,
+          assignment: encodeVersioned(ConsumerProtocolAssignment, 1, {
+            assignedPartitions: Array.from(topics, ([topic, partitions]) => ({ topic, partitions }))
+          })
+        }
+      })
+    })
+  }
+
+  #decodeAssignment(bytes: Uint8Array): Effect.Effect<ReadonlyArray<TopicPartition>, FatalError> {
+    // A member that the leader left out gets no bytes at all.
+    if (bytes.length === 0) return Effect.succeed([])
+    return Effect.try({
+      try: () =>
+        decodeVersioned(ConsumerProtocolAssignment, bytes).value.assignedPartitions.flatMap(({ partitions, topic }) =>
+          partitions.map((partition) => ({ topic, partition }))
+        ).filter(({ topic }) => this.#topics.has(topic)),
+      catch: (cause) => malformed(this.#settings.groupId, "the assignment", cause)
+    })
+  }
+
+  /** As the leader: whether topics have other partition counts than it assigned by. */
+  #countsChanged(): boolean {
+    if (this.#counts === undefined) return false
+    const { topics } = this.#cluster.metadata()
+    for (const [topic, count] of this.#counts) {
+      const known = topics.get(topic)
+      if (known !== undefined && known.errorCode === 0 && known.partitions.length !== count) return true
+    }
+    return false
+  }
+
+  #error(operation: string, errorCode: number): KafkaError {
+    return fromCode(errorCode, { operation: `${operation} of group ${this.#settings.groupId}`, scope: "client" })
+  }
+}
+
+const describe = (member: ResponseOf<typeof JoinGroup>["members"][number]): MemberDescription => {
+  const { value } = decodeVersioned(ConsumerProtocolSubscription, member.metadata)
+  return {
+    memberId: member.memberId,
+    groupInstanceId: member.groupInstanceId,
+    topics: value.topics,
+    ownedPartitions: value.ownedPartitions.flatMap(({ partitions, topic }) =>
+      partitions.map((partition) => ({ topic, partition }))
+    ),
+    generationId: value.generationId
+  }
+}

@@ -1,0 +1,170 @@
+import { validateTopicName } from "@sluice/kafka/internal/kernel/topicName"
+import type { CreateTopics } from "@sluice/kafka/internal/protocol/api/createTopics"
+import type { RequestInput, RequestOf } from "@sluice/kafka/internal/protocol/field"
+
+import { errorCode } from "./errorCode.ts"
+import { PartitionLog } from "./log.ts"
+import type { ClusterState, Handler } from "./state.ts"
+import { Partition, type Topic } from "./topic.ts"
+import { topicConfigNames } from "./topicConfig.ts"
+
+/** What a topic is to be, as CreateTopics says it: -1 takes the cluster's default. */
+export type TopicSpec = RequestOf<typeof CreateTopics>["topics"][number]
+
+/** Why a topic cannot be created. */
+export class TopicRefused extends Error {
+  override readonly name = "TopicRefused"
+  readonly errorCode: number
+
+  constructor(code: number, message: string) {
+    super(message)
+    this.errorCode = code
+  }
+}
+
+const refuse = (code: number, message: string): never => {
+  throw new TopicRefused(code, message)
+}
+
+/** Names that metrics cannot tell apart: "a.b" and "a_b". */
+const collides = (one: string, other: string): boolean => one.replaceAll(".", "_") === other.replaceAll(".", "_")
+
+const checkName = (state: ClusterState, name: string): void => {
+  const problem = validateTopicName(name)
+  if (problem !== undefined) refuse(errorCode.InvalidTopicException, problem)
+  if (state.topics.get(name) !== undefined) refuse(errorCode.TopicAlreadyExists, `Topic '${name}' already exists.`)
+  for (const topic of state.topics.all()) {
+    if (collides(topic.name, name)) {
+      refuse(errorCode.InvalidTopicException, `Topic '${name}' collides with existing topic: ${topic.name}`)
+    }
+  }
+}
+
+/** The replicas of each partition, as they were asked for. */
+const manualReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<ReadonlyArray<number>> => {
+  if (spec.replicationFactor !== -1 || spec.numPartitions !== -1) {
+    refuse(errorCode.InvalidRequest, "A manual partition assignment leaves partitions and replication factor at -1.")
+  }
+  const replicas: Array<ReadonlyArray<number>> = []
+  for (const { brokerIds, partitionIndex } of spec.assignments) {
+    const isWrong = replicas[partitionIndex] !== undefined || brokerIds.length === 0 ||
+      brokerIds.length !== spec.assignments[0]!.brokerIds.length || new Set(brokerIds).size !== brokerIds.length ||
+      !brokerIds.every((id) => state.broker(id) !== undefined) || !brokerIds.some(state.isAlive)
+    if (isWrong) {
+      refuse(errorCode.InvalidReplicaAssignment, `The assignment of partition ${partitionIndex} is not valid.`)
+    }
+    replicas[partitionIndex] = brokerIds
+  }
+  if (replicas.length !== spec.assignments.length) {
+    refuse(errorCode.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
+  }
+  return replicas
+}
+
+/** The replicas of each partition, spread over the brokers: partition 0 is led by the first one. */
+const placeReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<ReadonlyArray<number>> => {
+  const { brokers, config } = state
+  const factor = spec.replicationFactor === -1 ? config.defaultReplicationFactor : spec.replicationFactor
+  const count = spec.numPartitions === -1 ? config.numPartitions : spec.numPartitions
+  if (factor <= 0) {
+    refuse(
+      errorCode.InvalidReplicationFactor,
+      "Replication factor must be larger than 0, or -1 to use the default value."
+    )
+  }
+  if (count <= 0) refuse(errorCode.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
+  if (factor > brokers.length || state.aliveBrokers().length === 0) {
+    refuse(
+      errorCode.InvalidReplicationFactor,
+      `Unable to replicate the partition ${factor} time(s): there are ${brokers.length} brokers.`
+    )
+  }
+  return Array.from(
+    { length: count },
+    (_, partition) =>
+      Array.from({ length: factor }, (_, replica) => brokers[(partition + replica) % brokers.length]!.id)
+  )
+}
+
+const readConfigs = (spec: TopicSpec): ReadonlyMap<string, string> => {
+  const configs = new Map<string, string>()
+  for (const { name, value } of spec.configs) {
+    if (value === null) refuse(errorCode.InvalidConfig, `Null value not supported for topic configs: ${name}`)
+    else if (!topicConfigNames.has(name)) refuse(errorCode.InvalidConfig, `Unknown topic config name: ${name}`)
+    else configs.set(name, value)
+  }
+  return configs
+}
+
+const integer = (configs: ReadonlyMap<string, string>, name: string, fallback: number): number => {
+  const text = configs.get(name)
+  if (text === undefined) return fallback
+  return /^\d+$/.test(text.trim())
+    ? Number(text)
+    : refuse(errorCode.InvalidConfig, `Invalid value ${text} for configuration ${name}: Not a number`)
+}
+
+/** Makes the topic that a specification asks for, and adds it to the cluster; throws {@link TopicRefused}. */
+export const createTopic = (
+  state: ClusterState,
+  spec: TopicSpec,
+  options?: { readonly validateOnly?: boolean; readonly isInternal?: boolean }
+): Topic => {
+  const { name } = spec
+  checkName(state, name)
+  const configs = readConfigs(spec)
+  const replicas = spec.assignments.length > 0 ? manualReplicas(state, spec) : placeReplicas(state, spec)
+  const topic: Topic = {
+    name,
+    id: state.nextTopicId(),
+    isInternal: options?.isInternal === true,
+    maxMessageBytes: integer(configs, "max.message.bytes", state.config.messageMaxBytes),
+    minInsyncReplicas: integer(configs, "min.insync.replicas", state.config.minInsyncReplicas),
+    partitions: replicas.map((brokerIds, index) =>
+      new Partition({
+        topicName: name,
+        index,
+        replicas: brokerIds,
+        inSyncReplicas: brokerIds.filter(state.isAlive),
+        log: new PartitionLog(
+          integer(configs, "segment.bytes", state.config.logSegmentBytes),
+          state.config.codecs
+        )
+      })
+    )
+  }
+  if (options?.validateOnly !== true) state.topics.add(topic)
+  return topic
+}
+
+/** A specification with defaults for all that is not given. */
+export const topicSpec = (
+  spec: Pick<TopicSpec, "name"> & Partial<RequestInput<typeof CreateTopics>["topics"][number]>
+): TopicSpec => ({ numPartitions: -1, replicationFactor: -1, assignments: [], configs: [], ...spec })
+
+/** Creates topics. Each stands for itself, but a name that comes twice is refused both times. */
+export const handleCreateTopics: Handler<typeof CreateTopics> = (state, _context, request) => {
+  const { topics, validateOnly } = request
+  const names = Array.from(new Set(topics.map((topic) => topic.name)))
+  return {
+    topics: names.map((name) => {
+      const [spec, duplicate] = topics.filter((topic) => topic.name === name)
+      try {
+        if (duplicate !== undefined) return refuse(errorCode.InvalidRequest, "Duplicate topic name.")
+        const topic = createTopic(state, spec!, { validateOnly })
+        return {
+          name,
+          topicId: topic.id,
+          errorCode: errorCode.None,
+          errorMessage: null,
+          numPartitions: topic.partitions.length,
+          replicationFactor: topic.partitions[0]!.replicas.length,
+          configs: []
+        }
+      } catch (error) {
+        if (!(error instanceof TopicRefused)) throw error
+        return { name, errorCode: error.errorCode, errorMessage: error.message, configs: [] }
+      }
+    })
+  }
+}
