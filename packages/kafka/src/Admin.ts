@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+
 import { fromCode, invalidArgument } from "./internal/errors.ts"
 import { validateTopicName } from "./internal/kernel/topicName.ts"
 import { CreateTopics } from "./internal/protocol/api/createTopics.ts"
@@ -44,9 +45,13 @@ export const createTopic: (name: string, options?: TopicOptions) => Effect.Effec
         new FatalError({ reason: { _tag: "InvalidTopicException", topic: name }, scope: "topic", message: problem })
       )
     }
-    for (const [option, value] of [["partitions", options.partitions], ["replicationFactor", options.replicationFactor]]) {
+    for (
+      const [option, value] of [["partitions", options.partitions], ["replicationFactor", options.replicationFactor]]
+    ) {
       if (value !== undefined && (!Number.isInteger(value) || (value as number) < 1)) {
-        return yield* Effect.fail(invalidArgument(`Admin.createTopic: ${option} must be a whole number from 1, got ${value}`))
+        return yield* Effect.fail(
+          invalidArgument(`Admin.createTopic: ${option} must be a whole number from 1, got ${value}`)
+        )
       }
     }
     yield* cluster.controller("CreateTopics", (connection) =>
@@ -85,7 +90,9 @@ export const deleteTopic: (name: string) => Effect.Effect<void, KafkaError, Kafk
       Effect.flatMap(
         connection.request(
           DeleteTopics,
-          (connection.version(DeleteTopics) ?? 0) >= 6 ? { topics: [{ name }], timeoutMs } : { topicNames: [name], timeoutMs }
+          (connection.version(DeleteTopics) ?? 0) >= 6
+            ? { topics: [{ name }], timeoutMs }
+            : { topicNames: [name], timeoutMs }
         ),
         (response) => {
           const answer = response.responses[0]

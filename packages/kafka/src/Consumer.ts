@@ -13,8 +13,10 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
+
 import type { Committable, Of } from "./ConsumerRecord.ts"
 import * as internal from "./internal/consumer/consumer.ts"
+import { consumerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
 import type { KafkaError } from "./KafkaError.ts"
 import type * as Topic from "./Topic.ts"
@@ -25,7 +27,7 @@ import type * as Topic from "./Topic.ts"
  * @since 0.1.0
  * @category type ids
  */
-export const TypeId: TypeId = "~@sluice/kafka/Consumer"
+export const TypeId: TypeId = consumerTypeId
 
 /**
  * @since 0.1.0

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+
 import * as internal from "./internal/cluster/cluster.ts"
 import { Check, parseBootstrap, type Settings } from "./internal/cluster/settings.ts"
 import type { FatalError } from "./KafkaError.ts"
@@ -71,7 +72,9 @@ const parse = (options: KafkaOptions): Effect.Effect<Settings, FatalError> => {
       retryBackoffMax: yield* check.duration("retryBackoffMax", options.retryBackoffMax, "1 second", {
         min: options.retryBackoffMax === undefined ? 0 : retryBackoff
       }),
-      metadataMaxAge: yield* check.duration("metadataMaxAge", options.metadataMaxAge, "1 minute", { min: "100 millis" }),
+      metadataMaxAge: yield* check.duration("metadataMaxAge", options.metadataMaxAge, "1 minute", {
+        min: "100 millis"
+      }),
       maxFrameBytes: yield* check.integer("maxFrameBytes", options.maxFrameBytes, 100 * 1024 * 1024, { min: 1024 })
     }
   })

@@ -9,7 +9,9 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+
 import type { ProtocolErrorTag } from "./internal/kernel/errors.ts"
+import type { SendResult } from "./Producer.ts"
 
 /**
  * Reasons that are the client's own; all others are the protocol's error codes.
@@ -137,6 +139,18 @@ export type KafkaError = RetriableError | FatalError
  * @category errors
  */
 export type ProduceError = KafkaError & { readonly persisted: Persisted }
+
+/**
+ * Some records of a `sendAll` failed. `results` has the outcome
+ * of each record by its index.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SendAllError extends Data.TaggedError("SendAllError")<{
+  readonly results: ReadonlyArray<SendResult>
+  readonly message: string
+}> {}
 
 /**
  * Whether a value is a {@link KafkaError}.

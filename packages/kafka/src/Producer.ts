@@ -9,15 +9,16 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
+
 import * as internal from "./internal/producer/producer.ts"
+import { producerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
-import type { KafkaError, ProduceError } from "./KafkaError.ts"
+import type { KafkaError, ProduceError, SendAllError } from "./KafkaError.ts"
 import type * as Topic from "./Topic.ts"
 
 /**
@@ -26,7 +27,7 @@ import type * as Topic from "./Topic.ts"
  * @since 0.1.0
  * @category type ids
  */
-export const TypeId: TypeId = "~@sluice/kafka/Producer"
+export const TypeId: TypeId = producerTypeId
 
 /**
  * @since 0.1.0
@@ -69,18 +70,6 @@ export type Delivery<C> =
     readonly correlation: C | undefined
     readonly error: ProduceError
   }
-
-/**
- * Some records of a {@link Producer.sendAll} failed. `results` has the outcome
- * of each record by its index.
- *
- * @since 0.1.0
- * @category errors
- */
-export class SendAllError extends Data.TaggedError("SendAllError")<{
-  readonly results: ReadonlyArray<SendResult>
-  readonly message: string
-}> {}
 
 /**
  * The outcome of one record of a `sendAll`.

@@ -1,4 +1,5 @@
 import * as Duration from "effect/Duration"
+
 import type { ErrorScope, KafkaErrorProps, Persisted, ProduceError, Reason } from "../KafkaError.ts"
 import { FatalError, type KafkaError, RetriableError } from "../KafkaError.ts"
 import type { BrokerAddress, TransportError } from "../Transport.ts"

@@ -1,14 +1,14 @@
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
-import * as Tracer from "effect/Tracer"
-import type * as Duration from "effect/Duration"
 import type * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
 
 /**
  * Runs `self` for at most `duration` and returns then, whatever `self` does:
@@ -40,7 +40,9 @@ export const once = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => {
 /** Without the span and the log annotations of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.pipe(
-    Effect.mapInputContext((context: Context.Context<R>) => Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>),
+    Effect.mapInputContext((context: Context.Context<R>) =>
+      Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>
+    ),
     Effect.locally(FiberRef.currentLogAnnotations, HashMap.empty()),
     Effect.locally(FiberRef.currentTracerSpanLinks, emptyLinks),
     Effect.locally(FiberRef.currentTracerSpanAnnotations, HashMap.empty())

@@ -83,6 +83,15 @@ describe("BatchBuilder", () => {
     assert.deepStrictEqual(record!.headers, [{ key: "a", value: utf8("header") }])
   })
 
+  it("writes header keys on both sides of what ASCII holds", () => {
+    const headers = ["\u007f", "\u0080", "a\u0080", "\u07ff\u0800", "\uffff", "\u{10ffff}"].map((key) => ({
+      key,
+      value: null
+    }))
+    const [record] = allRecords(decodeRecords(batchAt(0, [{ ...textRecord("x"), headers }]), { fetchOffset: 0 }))
+    assert.deepStrictEqual(record!.headers, headers)
+  })
+
   it("replaces halves of surrogate pairs, as UTF-8 must", () => {
     const batch = batchAt(0, [{ ...textRecord("x"), headers: [{ key: "a\ud800b\udc00", value: null }] }])
     const [record] = allRecords(decodeRecords(batch, { fetchOffset: 0 }))

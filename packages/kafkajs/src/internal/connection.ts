@@ -265,6 +265,7 @@ export const connect =
         Effect.timeoutFail({ duration: connectTimeout, onTimeout: () => driver.openTimeout(connectTimeout) }),
         Effect.mapError((failure) => driver.error(failure, false)),
         // Whatever region the caller is in: the timeout works by interruption, and nothing is lost by one here.
+        Effect.interruptible,
         Effect.onError(() => Effect.sync(() => driver.fail(closedHere)))
       )
       yield* Effect.addFinalizer(() => Effect.sync(() => driver.fail(closedHere)))

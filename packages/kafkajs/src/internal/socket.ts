@@ -88,7 +88,6 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
 
   /** For kafkajs: the frames of SASL. Throws after a failure: the request would otherwise stay in its queue for ever. */
   write(bytes: Uint8Array): void {
-    if (this.failure !== undefined) throw new Error(this.failure.message)
     this.#bytesQueued += bytes.byteLength
     this.#socket!.write(bytes)
   }

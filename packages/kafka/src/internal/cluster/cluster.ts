@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+
 import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { BrokerAddress, Transport } from "../../Transport.ts"
 import { closed, formatAddress, fromCode, isFatal } from "../errors.ts"

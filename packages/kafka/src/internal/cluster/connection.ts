@@ -1,8 +1,9 @@
 import type * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+
 import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { BrokerAddress, Connection, Transport } from "../../Transport.ts"
 import { TransportError } from "../../Transport.ts"
@@ -188,7 +189,10 @@ class NegotiatedConnection implements BrokerConnection {
     body: RequestInput<A>,
     expectResponse: boolean,
     options: RequestOptions
-  ): Effect.Effect<{ readonly version: number; readonly response: Effect.Effect<Uint8Array, TransportError> }, KafkaError> {
+  ): Effect.Effect<
+    { readonly version: number; readonly response: Effect.Effect<Uint8Array, TransportError> },
+    KafkaError
+  > {
     return Effect.suspend(() => {
       if (!this.#open) {
         return Effect.fail(fromTransport(

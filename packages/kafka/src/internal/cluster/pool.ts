@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
+
 import type { KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress, Transport } from "../../Transport.ts"
 import { closed, formatAddress } from "../errors.ts"
@@ -58,8 +59,12 @@ export const makePool = (
         if (isClosed) return Effect.fail(closed("client"))
         const key = formatAddress(address)
         let entry = entries.get(key)
-        if (entry === undefined) entries.set(key, entry = { opening: Effect.unsafeMakeSemaphore(1), connection: undefined })
-        if (entry.connection?.isOpen() === true) return Effect.succeed(entry.connection)
+        if (entry === undefined) {
+          entries.set(key, entry = { opening: Effect.unsafeMakeSemaphore(1), connection: undefined })
+        }
+        if (entry.connection?.isOpen() === true) {
+          return Effect.succeed(entry.connection)
+        }
         const own = entry
         return own.opening.withPermits(1)(Effect.suspend(() => {
           if (own.connection?.isOpen() === true) return Effect.succeed(own.connection)

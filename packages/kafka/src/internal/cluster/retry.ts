@@ -1,6 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
+
 import { type FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
 import { backoff } from "../kernel/backoff.ts"
 import type { Settings } from "./settings.ts"

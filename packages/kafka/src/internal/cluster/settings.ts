@@ -1,5 +1,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+
 import type { FatalError } from "../../KafkaError.ts"
 import type { BrokerAddress } from "../../Transport.ts"
 import { invalidArgument } from "../errors.ts"
@@ -37,7 +38,10 @@ export class Check {
   ): Effect.Effect<Duration.Duration, FatalError> {
     const value = Duration.decodeUnknown(input === undefined ? fallback : input)
     if (value._tag === "None") {
-      return this.fail(option, `must be a duration such as "30 seconds" or a number of milliseconds, got ${show(input)}`)
+      return this.fail(
+        option,
+        `must be a duration such as "30 seconds" or a number of milliseconds, got ${show(input)}`
+      )
     }
     const min = limits.min ?? 0
     if (!Duration.isFinite(value.value)) return this.fail(option, "must be finite")

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+
 import { type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
@@ -119,7 +120,9 @@ export class Committer {
           })
         )
       )
-      const error = result._tag === "Left" ? this.#allFailed(batch, result.left) : this.#answered(batch, result.right, membership)
+      const error = result._tag === "Left"
+        ? this.#allFailed(batch, result.left)
+        : this.#answered(batch, result.right, membership)
       this.checkWaiters()
       if (error === undefined) {
         failures = 0

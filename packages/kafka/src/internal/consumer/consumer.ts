@@ -7,7 +7,8 @@ import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { PCGRandom } from "effect/Utils"
-import { type AssignedConsumer, type AssignOptions, type Consumer, type ConsumerOptions, TypeId } from "../../Consumer.ts"
+
+import { type AssignedConsumer, type AssignOptions, type Consumer, type ConsumerOptions } from "../../Consumer.ts"
 import type { Committable } from "../../ConsumerRecord.ts"
 import { Kafka } from "../../Kafka.ts"
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
@@ -20,7 +21,8 @@ import { bounded, Fibers, once } from "../fiber.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import { OffsetFetch } from "../protocol/api/offsetFetch.ts"
 import { tracedPoll } from "../telemetry/poll.ts"
-import { Committer, type CommitTarget, notAssigned } from "./committer.ts"
+import { consumerTypeId } from "../typeIds.ts"
+import { type CommitTarget, Committer, notAssigned } from "./committer.ts"
 import { Coordinator } from "./coordinator.ts"
 import { Delivery } from "./delivery.ts"
 import { Fetcher } from "./fetcher.ts"
@@ -84,7 +86,7 @@ export const assign = <const T extends Topic.Any>(
         fetcher.add(partition)
       }), { concurrency: 16, discard: true })
     return {
-      [TypeId]: TypeId,
+      [consumerTypeId]: consumerTypeId,
       records: recordStream(delivery, { clientId: cluster.settings.clientId, groupId: undefined })
     } as unknown as AssignedConsumer<T>
   })
@@ -114,10 +116,18 @@ const makeParts = (cluster: Cluster, settings: FetchSettings): Effect.Effect<Par
         return fetcher
       }
     }
-    const fetcher: Fetcher = new Fetcher(cluster, pool, lookups, settings, {
-      onFatal: (error) => delivery.stop(error),
-      onReset: (partition, offset) => parts.onReset(partition, offset)
-    }, () => clock.unsafeCurrentTimeMillis(), () => random.number())
+    const fetcher: Fetcher = new Fetcher(
+      cluster,
+      pool,
+      lookups,
+      settings,
+      {
+        onFatal: (error) => delivery.stop(error),
+        onReset: (partition, offset) => parts.onReset(partition, offset)
+      },
+      () => clock.unsafeCurrentTimeMillis(),
+      () => random.number()
+    )
     return parts
   })
 
@@ -134,7 +144,7 @@ const recordStream = (
 
 /** A member of a group: what it owns, and how it takes and gives it. */
 class GroupConsumer {
-  readonly [TypeId]: TypeId = TypeId
+  readonly [consumerTypeId]: typeof consumerTypeId = consumerTypeId
   readonly #group: GroupSettings
   readonly #fetch: FetchSettings
   readonly #cluster: Cluster
@@ -409,7 +419,10 @@ class GroupConsumer {
           for (const partition of topic.partitions) {
             if (partition.errorCode !== 0) errorCode = partition.errorCode
             else if (partition.committedOffset >= 0) {
-              offsets.set(topicPartitionKey({ topic: topic.name, partition: partition.partitionIndex }), partition.committedOffset)
+              offsets.set(
+                topicPartitionKey({ topic: topic.name, partition: partition.partitionIndex }),
+                partition.committedOffset
+              )
             }
           }
         }
@@ -445,7 +458,9 @@ class GroupConsumer {
       return Effect.timeoutOption(drained, this.#group.drainTimeout).pipe(
         Effect.flatMap((done) =>
           Option.isSome(done) ? Effect.void : Effect.logWarning(
-            `${partitions.length} revoked partitions were not drained within ${Duration.format(this.#group.drainTimeout)}: what was delivered and not committed is delivered again`
+            `${partitions.length} revoked partitions were not drained within ${
+              Duration.format(this.#group.drainTimeout)
+            }: what was delivered and not committed is delivered again`
           )
         ),
         Effect.ensuring(Effect.suspend(() => this.#end(partitions)))

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+
 import type { KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress } from "../../Transport.ts"
 import type { Cluster } from "../cluster/cluster.ts"

@@ -1,6 +1,7 @@
-import type { KafkaError } from "../../KafkaError.ts"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+
+import type { KafkaError } from "../../KafkaError.ts"
 import type { AssignedPartition, DeliveredChunk } from "./partition.ts"
 
 /** What one pull gives: records of one partition, in order. */

@@ -1,5 +1,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { BrokerConnection } from "../cluster/connection.ts"
@@ -207,7 +208,9 @@ export class Fetcher {
       })
     }
     // While another partition may soon be ready the broker must not hold this one's answer for long.
-    const maxWait = reservation.partial ? Math.min(10, Duration.toMillis(this.#settings.maxWait)) : Duration.toMillis(this.#settings.maxWait)
+    const maxWait = reservation.partial
+      ? Math.min(10, Duration.toMillis(this.#settings.maxWait))
+      : Duration.toMillis(this.#settings.maxWait)
     return connection.request(
       Fetch,
       {

@@ -1,5 +1,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+
 import type { AssignOptions, ConsumerOptions } from "../../Consumer.ts"
 import { FatalError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+
 import type { KafkaError } from "../../KafkaError.ts"
 import { RetriableError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"

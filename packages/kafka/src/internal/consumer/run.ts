@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
+
 import type { KafkaError } from "../../KafkaError.ts"
 import { bounded, once } from "../fiber.ts"
 import { tracedProcess } from "../telemetry/process.ts"

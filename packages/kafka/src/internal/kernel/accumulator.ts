@@ -178,7 +178,13 @@ export class Accumulator<Entry> {
    * @param exempt from the bound on reports: a record sent by a report's handler,
    *   which would else wait for itself
    */
-  append(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number, exempt: boolean): boolean {
+  append(
+    partition: PartitionBuffer<Entry>,
+    record: PendingRecord,
+    entry: Entry,
+    now: number,
+    exempt: boolean
+  ): boolean {
     const size = recordSizeUpperBound(record.key, record.value, record.headers)
     if ((partition.waiting > 0 && !exempt) || !this.#hasRoom(partition, size, exempt)) return false
     this.#add(partition, record, entry, now, size)
@@ -429,7 +435,8 @@ export class Accumulator<Entry> {
     if (partition.inFlight !== undefined) return false
     const batch = partition.queue[0]!
     if (batch.retryAt > now) return false
-    return batch.sealed || this.#flushing > 0 || partition.waiting > 0 || now - batch.createdAt >= this.#options.linger ||
+    return batch.sealed || this.#flushing > 0 || partition.waiting > 0 ||
+      now - batch.createdAt >= this.#options.linger ||
       batch.builder.size >= this.#options.batchBytes
   }
 

@@ -14,7 +14,11 @@ export const keyedPartition = partitionForKey
  *
  * @param random between 0 (included) and 1
  */
-export const nextSticky = (current: number, leaders: ReadonlyArray<{ readonly leader: number }>, random: number): number => {
+export const nextSticky = (
+  current: number,
+  leaders: ReadonlyArray<{ readonly leader: number }>,
+  random: number
+): number => {
   const choices: Array<number> = []
   for (let i = 0; i < leaders.length; i++) if (i !== current && leaders[i]!.leader !== -1) choices.push(i)
   if (choices.length > 0) return choices[Math.floor(random * choices.length)]!

@@ -1,10 +1,13 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+
 import type { Delivery } from "../../Producer.ts"
 import type { Fibers } from "../fiber.ts"
 
 /** Marks the fibers of a producer's delivery handlers: what they send themselves must not wait for reports. */
-export class InsideHandler extends Context.Tag("@sluice/kafka/internal/InsideHandler")<InsideHandler, Deliveries<any>>() {}
+export class InsideHandler
+  extends Context.Tag("@sluice/kafka/internal/InsideHandler")<InsideHandler, Deliveries<any>>()
+{}
 
 /**
  * Reports on their way to the handler. Bounded by the accumulator, which

@@ -1,5 +1,6 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+
 import type { FatalError } from "../../KafkaError.ts"
 import type { Delivery, ProducerOptions } from "../../Producer.ts"
 import { Check } from "../cluster/settings.ts"

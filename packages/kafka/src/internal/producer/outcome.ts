@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+
 import type { ProduceError } from "../../KafkaError.ts"
 import type { RecordMetadata } from "../../Producer.ts"
 
@@ -95,7 +96,7 @@ export class SingleCompletion implements Completion {
     this.#exit = exit
     const waiting = this.#waiting
     this.#waiting = undefined
-    if (waiting !== undefined) for (const resume of waiting) resume(exit)
+    if (waiting !== undefined) { for (const resume of waiting) resume(exit) }
   }
 }
 

@@ -37,11 +37,17 @@ export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number):
   if (partition !== undefined && (!Number.isInteger(partition) || partition < 0 || partition > 0x7fffffff)) {
     return rejected("InvalidArgument", record, `the partition must be a whole number from 0, got ${partition}`)
   }
-  const headers = record.headers === undefined || record.headers.length === 0 ? noHeaders : encodeHeaders(record.headers)
+  const headers = record.headers === undefined || record.headers.length === 0
+    ? noHeaders
+    : encodeHeaders(record.headers)
   if (typeof headers === "string") return rejected("InvalidArgument", record, headers)
   const size = recordSizeUpperBound(key, value, headers)
   if (size > maxRecordBytes) {
-    return rejected("MessageTooLarge", record, `the record takes up to ${size} bytes, more than maxRecordBytes (${maxRecordBytes})`)
+    return rejected(
+      "MessageTooLarge",
+      record,
+      `the record takes up to ${size} bytes, more than maxRecordBytes (${maxRecordBytes})`
+    )
   }
   return { key, value, headers, timestamp }
 }

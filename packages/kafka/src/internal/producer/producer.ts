@@ -8,9 +8,10 @@ import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import type * as Tracer from "effect/Tracer"
 import { PCGRandom } from "effect/Utils"
+
 import { Kafka } from "../../Kafka.ts"
-import { type KafkaError, type ProduceError } from "../../KafkaError.ts"
-import { type Producer, type ProducerOptions, type RecordMetadata, SendAllError, TypeId } from "../../Producer.ts"
+import { type KafkaError, type ProduceError, SendAllError } from "../../KafkaError.ts"
+import { type Producer, type ProducerOptions, type RecordMetadata } from "../../Producer.ts"
 import type { AnyRecord } from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
@@ -19,9 +20,17 @@ import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } fro
 import { keyedPartition, nextSticky } from "../kernel/partitioner.ts"
 import { attribute } from "../telemetry/semconv.ts"
 import { activeTracer, endSpan, keyAttribute, startSpan, withTraceHeaders } from "../telemetry/tracing.ts"
+import { producerTypeId } from "../typeIds.ts"
 import { Deliveries, InsideHandler } from "./deliveries.ts"
 import { parse, type ProducerSettings } from "./options.ts"
-import { AllCompletion, type BatchOutcome, type Completion, Metadata, SingleCompletion, StreamCompletion } from "./outcome.ts"
+import {
+  AllCompletion,
+  type BatchOutcome,
+  type Completion,
+  Metadata,
+  SingleCompletion,
+  StreamCompletion
+} from "./outcome.ts"
 import { prepare } from "./prepare.ts"
 import { Sender } from "./sender.ts"
 
@@ -62,7 +71,11 @@ export const make = <C = never, R = never>(
     engine.onReady = (leader) => sender.wake(leader)
     yield* Effect.addFinalizer(() => engine.close(sender))
     if (settings.onDelivery !== undefined) {
-      yield* engine.deliveries!.start(engine.workers, settings.onDelivery.handler, settings.onDelivery.concurrency) as Effect.Effect<void, never, R>
+      yield* engine.deliveries!.start(
+        engine.workers,
+        settings.onDelivery.handler,
+        settings.onDelivery.concurrency
+      ) as Effect.Effect<void, never, R>
     }
     yield* cluster.refresh
     yield* sender.start
@@ -71,7 +84,7 @@ export const make = <C = never, R = never>(
 
 /** The state of one producer; the fibers that move it are the {@link Sender}'s. */
 export class ProducerEngine<C> implements Producer<C> {
-  readonly [TypeId]: TypeId = TypeId
+  readonly [producerTypeId]: typeof producerTypeId = producerTypeId
   readonly settings: ProducerSettings
   readonly cluster: Cluster
   readonly accumulator: Accumulator<Entry>
@@ -206,10 +219,13 @@ export class ProducerEngine<C> implements Producer<C> {
       fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
     const placed = this.#place(record, pending, entry, exempt)
     if (span === undefined) return placed
-    return Effect.onError(placed, (cause) =>
-      Effect.sync(() =>
-        endSpan(span, this.clock.unsafeCurrentTimeNanos(), cause._tag === "Fail" ? cause.error : undefined)
-      ))
+    return Effect.onError(
+      placed,
+      (cause) =>
+        Effect.sync(() =>
+          endSpan(span, this.clock.unsafeCurrentTimeNanos(), cause._tag === "Fail" ? cause.error : undefined)
+        )
+    )
   }
 
   /** Many records, in their order. One that is refused fails alone. */
@@ -463,7 +479,9 @@ export class ProducerEngine<C> implements Producer<C> {
         completed,
         Effect.suspend(() =>
           Effect.logWarning(
-            `producer closing: ${flushed ? "" : "the close timeout passed, and "}${records} records were not acknowledged`
+            `producer closing: ${
+              flushed ? "" : "the close timeout passed, and "
+            }${records} records were not acknowledged`
           )
         )
       )

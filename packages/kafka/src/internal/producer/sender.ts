@@ -1,5 +1,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+
 import { type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { BrokerConnection } from "../cluster/connection.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
@@ -141,7 +142,9 @@ export class Sender {
             partition: batch.partition.partition
           },
           scope: "partition",
-          message: `not acknowledged within ${Duration.format(settings.deliveryTimeout)} (topic ${batch.partition.topic}, partition ${batch.partition.partition})${
+          message: `not acknowledged within ${
+            Duration.format(settings.deliveryTimeout)
+          } (topic ${batch.partition.topic}, partition ${batch.partition.partition})${
             cause === undefined ? "" : `; last: ${cause.message}`
           }`,
           cause
@@ -215,7 +218,7 @@ export class Sender {
       for (const partition of this.#engine.accumulator.active) {
         if (partition.leader !== id) continue
         partition.lastError = error
-        if (isFatal(error)) for (const batch of partition.queue) batches.push(batch)
+        if (isFatal(error)) { for (const batch of partition.queue) batches.push(batch) }
       }
       return Effect.forEach(batches, (batch) => this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no"), {
         discard: true
@@ -250,8 +253,7 @@ export class Sender {
         onSuccess: (written) =>
           Effect.matchEffect(written, {
             onFailure: failed,
-            onSuccess: () =>
-              Effect.forEach(batches, (batch) => this.#acknowledge(batch, -1, -1), { discard: true })
+            onSuccess: () => Effect.forEach(batches, (batch) => this.#acknowledge(batch, -1, -1), { discard: true })
           })
       })
     }

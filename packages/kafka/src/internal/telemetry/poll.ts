@@ -2,6 +2,7 @@ import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Tracer from "effect/Tracer"
+
 import type { FetchedRecord } from "../consumer/record.ts"
 import { attribute } from "./semconv.ts"
 import { activeTracer, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"

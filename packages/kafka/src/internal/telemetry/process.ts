@@ -2,6 +2,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+
 import type { FetchedRecord } from "../consumer/record.ts"
 import { attribute } from "./semconv.ts"
 import { activeTracer, keyAttribute, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"

@@ -6,6 +6,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
+
 import type { KafkaError } from "../../KafkaError.ts"
 import { errorOf } from "../kernel/errors.ts"
 import type { Header } from "../kernel/header.ts"

@@ -1,0 +1,5 @@
+/** Of `Producer`: here, because the public module and its implementation need it both. */
+export const producerTypeId = "~@sluice/kafka/Producer"
+
+/** Of `Consumer`. */
+export const consumerTypeId = "~@sluice/kafka/Consumer"
