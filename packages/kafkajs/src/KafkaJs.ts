@@ -7,8 +7,9 @@
  */
 import type { ConnectionOptions } from "node:tls"
 
+import { type Kafka, type KafkaOptions, layer as kafkaLayer } from "@sluice/kafka/Kafka"
+import type { FatalError } from "@sluice/kafka/KafkaError"
 import { Transport } from "@sluice/kafka/Transport"
-import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
@@ -71,19 +72,12 @@ export interface TransportOptions {
 }
 
 /**
- * Where the cluster is, and how to connect to it.
+ * Where the cluster is, how to connect to it, and how patient to be.
  *
  * @since 0.1.0
  * @category models
  */
-export interface KafkaJsOptions extends TransportOptions {
-  /** A few brokers as `host:port` or `[ipv6]:port`, in an array or separated by commas; they tell of all the others. */
-  readonly brokers: string | ReadonlyArray<string>
-  /** Sent with each request; brokers log it and apply quotas by it. */
-  readonly clientId?: string | undefined
-  /** For the whole of opening one connection: TCP, TLS and SASL. */
-  readonly connectTimeout?: Duration.DurationInput | undefined
-}
+export interface KafkaJsOptions extends KafkaOptions, TransportOptions {}
 
 /**
  * The driver alone: how connections are opened, without where to.
@@ -93,3 +87,26 @@ export interface KafkaJsOptions extends TransportOptions {
  */
 export const transport = (options: TransportOptions = {}): Layer.Layer<Transport> =>
   Layer.succeed(Transport, { connect: internal.connect(options) })
+
+/**
+ * A client of a Kafka cluster over TCP. Checks the options; connects when it is
+ * first used.
+ *
+ * @example
+ * ```ts
+ * import { KafkaJs } from "@sluice/kafkajs"
+ * import { Redacted } from "effect"
+ *
+ * export const KafkaLive = KafkaJs.layer({
+ *   brokers: "broker-1.example.com:9093,broker-2.example.com:9093",
+ *   clientId: "billing",
+ *   ssl: true,
+ *   sasl: { mechanism: "scram-sha-512", username: "billing", password: Redacted.make("secret") }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: KafkaJsOptions): Layer.Layer<Kafka, FatalError> =>
+  Layer.provide(kafkaLayer(options), transport(options))

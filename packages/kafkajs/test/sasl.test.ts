@@ -389,6 +389,17 @@ describe("authenticating again (KIP-368)", () => {
       assert.include(error.message, "identity provider is down")
     }))
 
+  it.scoped("stops with the connection", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const oauthBearerProvider = Effect.sync(() => ({ value: `token ${++asked}` }))
+      const { connection, peer } = yield* opened({ mechanism: "oauthbearer", oauthBearerProvider }, granted(10_000))
+      peer.socket.end()
+      yield* connection.closed
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(asked, 1)
+    }))
+
   it.scoped("stops with the scope, at once, also half-way", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()

@@ -88,6 +88,7 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
 
   /** For kafkajs: the frames of SASL. Throws after a failure: the request would otherwise stay in its queue for ever. */
   write(bytes: Uint8Array): void {
+    if (this.failure !== undefined) throw new Error(this.failure.message)
     this.#bytesQueued += bytes.byteLength
     this.#socket!.write(bytes)
   }
@@ -135,12 +136,10 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
     this.#onFailure(failure)
   }
 
-  /** For kafkajs, which closes when we have failed. */
-  end(): void {
-    this.#socket?.destroy()
-  }
+  /** For kafkajs, which closes once we have failed: there is nothing left to close. */
+  end(): void {}
 
-  /** For kafkajs. */
+  /** For kafkajs, as `end`. */
   unref(): void {}
 
   #receive(chunk: Buffer): void {

@@ -5,7 +5,7 @@ import type { RequestInput, RequestOf } from "@sluice/kafka/internal/protocol/fi
 import { errorCode } from "./errorCode.ts"
 import { PartitionLog } from "./log.ts"
 import type { ClusterState, Handler } from "./state.ts"
-import { Partition, type Topic } from "./topic.ts"
+import { noTopicId, Partition, type Topic } from "./topic.ts"
 import { topicConfigNames } from "./topicConfig.ts"
 
 /** What a topic is to be, as CreateTopics says it: -1 takes the cluster's default. */
@@ -163,7 +163,7 @@ export const handleCreateTopics: Handler<typeof CreateTopics> = (state, _context
         }
       } catch (error) {
         if (!(error instanceof TopicRefused)) throw error
-        return { name, errorCode: error.errorCode, errorMessage: error.message, configs: [] }
+        return { name, topicId: noTopicId, errorCode: error.errorCode, errorMessage: error.message, configs: [] }
       }
     })
   }

@@ -2,9 +2,7 @@ import type { DeleteTopics } from "@sluice/kafka/internal/protocol/api/deleteTop
 
 import { errorCode } from "./errorCode.ts"
 import type { ClusterState, Handler } from "./state.ts"
-import { noLeader, type Topic } from "./topic.ts"
-
-const noTopicId = "AAAAAAAAAAAAAAAAAAAAAA"
+import { noLeader, noTopicId, type Topic } from "./topic.ts"
 
 /** Deletes a topic with all that is in it and what groups have stored for it; fetches that wait for it are answered. */
 const deleteTopic = (state: ClusterState, topic: Topic): void => {
@@ -16,26 +14,38 @@ const deleteTopic = (state: ClusterState, topic: Topic): void => {
   }
 }
 
-/** Deletes topics: by name up to version 5, by name or id from 6. */
+interface WantedTopic {
+  readonly name: string | null
+  readonly topicId: string
+}
+
+const refuse = ({ name, topicId }: WantedTopic, code: number, errorMessage: string) => ({
+  name,
+  topicId,
+  errorCode: code,
+  errorMessage
+})
+
+/** Deletes topics: by name up to version 5, by name or id from 6. One that is named twice stays. */
 export const handleDeleteTopics: Handler<typeof DeleteTopics> = (state, context, request) => {
-  const wanted = context.version < 6
-    ? request.topicNames.map((name): { name: string | null; topicId: string } => ({ name, topicId: noTopicId }))
+  const wanted: ReadonlyArray<WantedTopic> = context.version < 6
+    ? request.topicNames.map((name) => ({ name, topicId: noTopicId }))
     : request.topics
+  const find = ({ name, topicId }: WantedTopic) =>
+    name === null ? state.topics.getById(topicId) : state.topics.get(name)
+  const times = new Map<Topic | undefined, number>()
+  for (const one of wanted) times.set(find(one), (times.get(find(one)) ?? 0) + 1)
   return {
-    responses: wanted.map(({ name, topicId }) => {
-      const byId = topicId !== noTopicId
-      if (byId === (name !== null)) {
-        return { name, topicId, errorCode: errorCode.InvalidRequest, errorMessage: "Name a topic by name or by id." }
-      }
-      const topic = name === null ? state.topics.getById(topicId) : state.topics.get(name)
+    responses: wanted.map((one) => {
+      const byId = one.topicId !== noTopicId
+      if (byId === (one.name !== null)) return refuse(one, errorCode.InvalidRequest, "Name a topic by name or by id.")
+      const topic = find(one)
       if (topic === undefined) {
         const code = byId ? errorCode.UnknownTopicId : errorCode.UnknownTopicOrPartition
-        return { name, topicId, errorCode: code, errorMessage: "This server does not host this topic." }
+        return refuse(one, code, "This server does not host this topic.")
       }
-      if (topic.isInternal) {
-        const errorMessage = "The brokers need this topic."
-        return { name, topicId, errorCode: errorCode.InvalidTopicException, errorMessage }
-      }
+      if (times.get(topic)! > 1) return refuse(one, errorCode.InvalidRequest, "The topic is named twice.")
+      if (topic.isInternal) return refuse(one, errorCode.InvalidTopicException, "The brokers need this topic.")
       deleteTopic(state, topic)
       return { name: topic.name, topicId: topic.id, errorCode: errorCode.None }
     })

@@ -90,7 +90,7 @@ class PartitionFetch {
       partitionIndex: this.wanted.partition,
       errorCode: code,
       highWatermark: -1,
-      abortedTransactions: null,
+      abortedTransactions: partition === undefined ? [] : null,
       records: noRecords
     }
     const leads = code === errorCode.NotLeaderOrFollower || code === errorCode.FencedLeaderEpoch

@@ -23,12 +23,17 @@ export const handleSyncGroup = (
   context: RequestContext,
   request: RequestOf<typeof SyncGroup>
 ): Reply<SyncResponse> => {
+  const { memberId, protocolName, protocolType } = request
+  // KIP-559: they are there since version 5, and then must not be null.
+  const namesProtocol = context.version >= 5
+  if (namesProtocol && (protocolType === null || protocolName === null)) {
+    return Reply.respond(syncFailed(errorCode.InconsistentGroupProtocol))
+  }
   const group = findGroup(state, context, request)
   if (typeof group === "number") return Reply.respond(syncFailed(group))
-  const { memberId, protocolName, protocolType } = request
-  const isInconsistent = (protocolType !== null && protocolType !== group.protocolType) ||
-    (protocolName !== null && protocolName !== group.protocolName)
-  if (isInconsistent) return Reply.respond(syncFailed(errorCode.InconsistentGroupProtocol))
+  if (namesProtocol && (protocolType !== group.protocolType || protocolName !== group.protocolName)) {
+    return Reply.respond(syncFailed(errorCode.InconsistentGroupProtocol))
+  }
   if (group.phase === "PreparingRebalance") return Reply.respond(syncFailed(errorCode.RebalanceInProgress))
 
   const member = group.members.get(memberId)!

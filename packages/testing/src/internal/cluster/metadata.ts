@@ -3,12 +3,10 @@ import type { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
 
 import { errorCode } from "./errorCode.ts"
 import type { Broker, ClusterState, Handler } from "./state.ts"
-import { noLeader, type Partition, type Topic } from "./topic.ts"
+import { noLeader, noTopicId, type Partition, type Topic } from "./topic.ts"
 
 /** The cluster's id, which all brokers give. */
 export const clusterId = "sluice-memory-cluster0"
-
-const noTopicId = "AAAAAAAAAAAAAAAAAAAAAA"
 
 /** How brokers are named in responses. */
 export const nodeOf = (broker: Broker) => ({ nodeId: broker.id, host: broker.host, port: broker.port })

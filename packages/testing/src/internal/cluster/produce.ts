@@ -1,3 +1,5 @@
+import { batchAttribute, batchField } from "@sluice/kafka/internal/kernel/batchHeader"
+import { readInt16 } from "@sluice/kafka/internal/kernel/bigEndian"
 import type { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
 
@@ -13,6 +15,13 @@ type TopicResponse = Response["responses"][number]
 type PartitionResponse = TopicResponse["partitionResponses"][number]
 
 const failed = (index: number, code: number): PartitionResponse => ({ index, errorCode: code, baseOffset: -1 })
+
+/** Failures that a broker finds only when it has the log at hand; with the others it leaves out where that starts. */
+const refused = (partition: Partition, code: number): PartitionResponse => ({
+  ...failed(partition.index, code),
+  ...(code !== errorCode.MessageTooLarge && code !== errorCode.CorruptMessage &&
+    { logStartOffset: partition.log.startOffset })
+})
 
 const succeeded = (partition: Partition, baseOffset: number): PartitionResponse => ({
   index: partition.index,
@@ -47,13 +56,17 @@ const append = (
     return failed(index, errorCode.NotEnoughReplicas)
   }
   const header = validateBatch(batch, topic.maxMessageBytes)
-  if (typeof header === "number") return failed(index, header)
+  if (typeof header === "number") return refused(partition, header)
 
+  // There are no transactions here, so that none can be under way.
+  if (isTransactional(batch)) return refused(partition, errorCode.InvalidTxnState)
   const isIdempotent = header.producerId >= 0
   if (isIdempotent) {
     const check = partition.producers.check(header)
-    if (check._tag === "Refuse") return failed(index, check.errorCode)
-    if (check._tag === "Duplicate") return succeeded(partition, check.baseOffset)
+    if (check._tag === "Refuse") return refused(partition, check.errorCode)
+    if (check._tag === "Duplicate") {
+      return { ...succeeded(partition, check.baseOffset), logAppendTimeMs: check.maxTimestamp }
+    }
   }
   const baseOffset = partition.log.append(batch, partition.leaderEpoch)
   if (isIdempotent) partition.producers.update(header, baseOffset)
@@ -70,6 +83,17 @@ const nodeEndpoints = (state: ClusterState, responses: ReadonlyArray<TopicRespon
   return leaders.size === 0 ? [] : state.aliveBrokers().filter((broker) => leaders.has(broker.id)).map(nodeOf)
 }
 
+const isTransactional = (batch: Uint8Array): boolean =>
+  (readInt16(batch, batchField.attributes) & batchAttribute.transactional) !== 0
+
+const hasTransactionalBatch = (request: RequestOf<typeof Produce>): boolean =>
+  request.topicData.some(({ partitionData }) =>
+    partitionData.some(({ records }) => {
+      const batch = findBatch(records)
+      return typeof batch !== "number" && isTransactional(batch)
+    })
+  )
+
 /**
  * Appends batches. With acks 0 there is no response: if anything failed, the broker closes the connection, since it has
  * no other way to tell.
@@ -79,12 +103,14 @@ export const handleProduce = (
   context: RequestContext,
   request: RequestOf<typeof Produce>
 ): Reply<Response> => {
-  const { acks } = request
+  const { acks, transactionalId } = request
+  const isUnauthorized = transactionalId === null && hasTransactionalBatch(request)
   const responses = request.topicData.map(({ name, partitionData }): TopicResponse => {
     const topic = state.topics.get(name)
     return {
       name,
       partitionResponses: partitionData.map(({ index, records }) => {
+        if (isUnauthorized) return failed(index, errorCode.TransactionalIdAuthorizationFailed)
         const partition = topic?.partitions[index]
         return topic === undefined || partition === undefined
           ? failed(index, errorCode.UnknownTopicOrPartition)

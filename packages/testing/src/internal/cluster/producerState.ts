@@ -7,6 +7,7 @@ interface AppendedBatch {
   readonly firstSequence: number
   readonly lastSequence: number
   readonly baseOffset: number
+  readonly maxTimestamp: number
 }
 
 interface ProducerEntry {
@@ -21,7 +22,7 @@ const rememberedBatches = 5
 export type SequenceCheck =
   | { readonly _tag: "Append" }
   /** It is in the log already. */
-  | { readonly _tag: "Duplicate"; readonly baseOffset: number }
+  | { readonly _tag: "Duplicate"; readonly baseOffset: number; readonly maxTimestamp: number }
   | { readonly _tag: "Refuse"; readonly errorCode: number }
 
 const append: SequenceCheck = { _tag: "Append" }
@@ -48,7 +49,7 @@ export class ProducerState {
       const duplicate = entry.batches.find((batch) =>
         batch.firstSequence === header.baseSequence && batch.lastSequence === last
       )
-      if (duplicate !== undefined) return { _tag: "Duplicate", baseOffset: duplicate.baseOffset }
+      if (duplicate !== undefined) return { _tag: "Duplicate", ...duplicate }
     }
     if (header.producerEpoch < entry.epoch) return { _tag: "Refuse", errorCode: errorCode.InvalidProducerEpoch }
     const expected = header.producerEpoch > entry.epoch
@@ -63,7 +64,12 @@ export class ProducerState {
   update(header: BatchHeader, baseOffset: number): void {
     const entry = this.entries.get(header.producerId)
     const batches = entry?.epoch === header.producerEpoch ? entry.batches.slice(1 - rememberedBatches) : []
-    batches.push({ firstSequence: header.baseSequence, lastSequence: lastSequenceOf(header), baseOffset })
+    batches.push({
+      firstSequence: header.baseSequence,
+      lastSequence: lastSequenceOf(header),
+      baseOffset,
+      maxTimestamp: header.maxTimestamp
+    })
     this.entries.set(header.producerId, { epoch: header.producerEpoch, batches })
   }
 }

@@ -1,6 +1,9 @@
 import type { PartitionLog } from "./log.ts"
 import { ProducerState } from "./producerState.ts"
 
+/** The id of no topic. */
+export const noTopicId = "AAAAAAAAAAAAAAAAAAAAAA"
+
 /** No broker leads the partition. */
 export const noLeader = -1
 

@@ -1,6 +1,6 @@
 import type { BrokerAddress } from "@sluice/kafka/Transport"
-import type { InterceptedRequest, Verdict } from "../../MemoryCluster.ts"
 
+import type { InterceptedRequest, Verdict } from "../../MemoryCluster.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { Reply } from "../cluster/reply.ts"
 import type { Broker } from "../cluster/state.ts"
