@@ -186,6 +186,22 @@ const counted = async (node: string, script: string, timeout: number): Promise<C
 
 const docs = (): Promise<Counts> => counted(process.execPath, join(root, "test", "docs.ts"), 5 * minute)
 
+/** A million records through a real broker and back, counted and in order, beside kafkajs; the numbers are printed. */
+const benchmark = async (): Promise<Counts> => {
+  const missing = process.env["KAFKA_BROKERS"] ? undefined : javaMissing()
+  if (missing !== undefined) {
+    console.log(`${missing}: the benchmark ${inCi ? "cannot run" : "is skipped"}.`)
+    return inCi ? oneFailed : { ...none, skipped: 1 }
+  }
+  const main = join(root, "packages", "bench", "src", "main.ts")
+  const brokers = process.env["KAFKA_BROKERS"] ? ["--brokers", process.env["KAFKA_BROKERS"]] : []
+  const { code } = await run(process.execPath, ["--no-warnings", main, "--rounds", "1", ...brokers], {
+    timeout: 10 * minute,
+    output: "shown"
+  })
+  return code === 0 ? onePassed : oneFailed
+}
+
 /** The version of a Node executable, or `undefined` if it does not run. */
 const versionOf = (node: string): string | undefined => {
   const answer = spawnSync(node, ["-p", "process.versions.node"], { encoding: "utf8" })
@@ -210,6 +226,7 @@ const steps: ReadonlyArray<readonly [name: string, step: () => Promise<Counts>]>
   ["lint", lint],
   ["unit tests", unitTests],
   ["tests on Apache Kafka", kafkaTests],
+  ["benchmark", benchmark],
   ["examples", examples],
   ...(existsSync(join(root, "test", "docs.ts")) ? [["docs", docs] as const] : []),
   ["oldest Node", oldestNode]

@@ -26,11 +26,15 @@ export const measure = async (records: number, run: () => Promise<void>): Promis
   console.log(JSON.stringify(measured))
 }
 
-/** The values: 200 bytes each, all different, each with its index at its head. */
-export const makeValue = (index: number): Buffer => {
-  const value = Buffer.alloc(200, 0x61 + index % 26)
-  value.write(String(index).padStart(12, "0"), 0, "latin1")
-  return value
+/** Values of 200 bytes, all different, each with its index at its head; views of one buffer, as a service reads them from a socket or file. */
+export const makeValues = (count: number): ReadonlyArray<Buffer> => {
+  const size = 200
+  const slab = Buffer.alloc(size * count, 0x61)
+  return Array.from({ length: count }, (_, index) => {
+    const value = slab.subarray(index * size, (index + 1) * size)
+    value.write(String(index).padStart(12, "0"), 0, "latin1")
+    return value
+  })
 }
 
 /** Keys of 10 bytes, 4,096 of them. */

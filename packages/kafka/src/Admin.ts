@@ -86,7 +86,7 @@ export const createTopic: (name: string, options?: TopicOptions) => Effect.Effec
 export const deleteTopic: (name: string) => Effect.Effect<void, KafkaError, Kafka> = Effect
   .fnUntraced(function*(name: string) {
     const { cluster } = yield* Kafka
-    yield* cluster.controller("DeleteTopics", (connection) =>
+    const missing = yield* cluster.controller("DeleteTopics", (connection) =>
       Effect.flatMap(
         connection.request(
           DeleteTopics,
@@ -96,10 +96,14 @@ export const deleteTopic: (name: string) => Effect.Effect<void, KafkaError, Kafk
         ),
         (response) => {
           const answer = response.responses[0]
-          return answer !== undefined && answer.errorCode === 0 ? Effect.void : Effect.fail(fromCode(
+          if (answer !== undefined && answer.errorCode === 0) return Effect.succeed(undefined)
+          const error = fromCode(
             answer?.errorCode ?? -1,
             { operation: "DeleteTopics", scope: "topic", topic: name, detail: answer?.errorMessage }
-          ))
+          )
+          // Where a topic is asked for it may be on its way; here it would be waited for in vain.
+          return error.reason._tag === "UnknownTopicOrPartition" ? Effect.succeed(error) : Effect.fail(error)
         }
       ))
+    if (missing !== undefined) yield* Effect.fail(missing)
   })

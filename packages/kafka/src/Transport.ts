@@ -67,9 +67,9 @@ export interface RequestFrame {
  */
 export class TransportError extends Data.TaggedError("TransportError")<{
   readonly reason:
-    /** Refused, unreachable, unknown host, or not up within `connectTimeout`. */
+    /** Refused, unreachable, unknown host, cut off before it was up, or not up within `connectTimeout`. */
     | "ConnectFailed"
-    /** The TLS handshake failed: plaintext on the port, or a certificate that is not trusted. */
+    /** The TLS handshake failed for good: a certificate that is not trusted, an alert, or an answer that is not TLS. */
     | "TlsFailed"
     /** SASL refused the credentials or the mechanism. */
     | "AuthenticationFailed"

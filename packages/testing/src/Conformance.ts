@@ -18,18 +18,28 @@ import * as leftovers from "./internal/conformance/leftovers.ts"
 import { producing } from "./internal/conformance/producing.ts"
 
 /**
+ * How a program is checked for what it leaves behind.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CheckOptions {
+  /**
+   * Names what this process holds open now, one name a thing: on Node `process.getActiveResourcesInfo()`, in memory the
+   * open connections. None by default: then only fibers are checked.
+   */
+  readonly leftovers?: Effect.Effect<Iterable<string>> | undefined
+  /** How long what is on its way out may take. Default 3 seconds. */
+  readonly patience?: Duration.DurationInput | undefined
+}
+
+/**
  * How the suite is run.
  *
  * @since 0.1.0
  * @category models
  */
-export interface SuiteOptions {
-  /**
-   * Names what this process holds open now, one name a thing: on Node `process.getActiveResourcesInfo()`, in memory the
-   * open connections. After each test nothing may be there that was not there before it. None by default: then only
-   * fibers are checked.
-   */
-  readonly leftovers?: Effect.Effect<Iterable<string>> | undefined
+export interface SuiteOptions extends CheckOptions {
   /** For one test. Default 60 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
 }
@@ -38,8 +48,7 @@ export interface SuiteOptions {
  * Defines the suite. Each test has a client of its own from `layer`, and topics and groups of its own on the cluster,
  * which it leaves there. The cluster must let the client create topics and set `max.message.bytes` on them.
  *
- * After each test, when its client is closed, no fiber that it started may run, and {@link SuiteOptions.leftovers} must
- * be as before.
+ * After each test, when its client is closed, {@link nothingLeft} must hold.
  *
  * @example
  * ```ts
@@ -53,7 +62,7 @@ export interface SuiteOptions {
  * @category suites
  */
 export const suite = <E>(name: string, layer: Layer.Layer<Kafka, E>, options: SuiteOptions = {}): void => {
-  const check = nothingLeft(options.leftovers)
+  const check = nothingLeft(options)
   const timeout = Duration.toMillis(options.timeout ?? "60 seconds")
   const define: Define = (testName, test) =>
     it.live(testName, () => check(test.pipe(Effect.scoped, Effect.provide(layer))), timeout)
@@ -74,13 +83,13 @@ export const suite = <E>(name: string, layer: Layer.Layer<Kafka, E>, options: Su
 export type LeftoverError = leftovers.LeftoverError
 
 /**
- * Runs a program, and fails with {@link LeftoverError} if it leaves a fiber behind, or something that the effect given
- * first did not name before. What is on its way out has three seconds to go.
+ * Runs a program, and fails with {@link LeftoverError} if it leaves something behind: a fiber that it started, however
+ * deep, or something that is open and was not before. The program's own failure comes first.
  *
  * @since 0.1.0
  * @category checks
  */
 export const nothingLeft: (
-  named?: Effect.Effect<Iterable<string>>
-) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | LeftoverError, R> = (named = Effect.succeed([])) =>
-  leftovers.nothingLeft(named)
+  options?: CheckOptions
+) => <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | LeftoverError, R> = (options = {}) =>
+  leftovers.nothingLeft(options)

@@ -4,6 +4,8 @@
  *
  * @since 0.1.0
  */
+import { type Kafka, type KafkaOptions, layer as kafkaLayer } from "@sluice/kafka/Kafka"
+import type { FatalError } from "@sluice/kafka/KafkaError"
 import { Transport } from "@sluice/kafka/Transport"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -139,14 +141,17 @@ export class MemoryCluster extends Context.Tag("@sluice/testing/MemoryCluster")<
   readonly intercept: (decide: (request: InterceptedRequest) => Verdict) => Effect.Effect<void>
 }>() {
   /**
-   * A cluster, and the transport to it, for as long as the layer lives. It lives in the time of the `Clock` that it is
-   * built with.
+   * A cluster, and a client of it, for as long as the layer lives. It lives in the time of the `Clock` that it is built
+   * with. `client` sets what a client's options set elsewhere. The transport comes along, for clients of one's own.
    */
-  static readonly layer = (options: Options = {}): Layer.Layer<MemoryCluster | Transport> =>
-    Layer.scopedContext(Effect.map(
-      make(options),
-      ({ cluster, transport }) => Context.make(MemoryCluster, cluster).pipe(Context.add(Transport, transport))
-    ))
+  static readonly layer = (
+    options: Options & { readonly client?: Partial<KafkaOptions> | undefined } = {}
+  ): Layer.Layer<MemoryCluster | Kafka | Transport, FatalError> =>
+    Layer.unwrapScoped(Effect.map(make(options), ({ cluster, transport }) =>
+      Layer.provideMerge(
+        kafkaLayer({ brokers: cluster.bootstrap, ...options.client }),
+        Layer.succeedContext(Context.make(MemoryCluster, cluster).pipe(Context.add(Transport, transport)))
+      )))
 }
 
 /**

@@ -18,13 +18,13 @@ const client = Kafka.layer({ brokers: cluster.bootstrap, retryBackoff: "10 milli
 Conformance.suite("on the cluster in memory", client, { leftovers: connections })
 
 describe("the check for what is left", () => {
-  const fails = (program: Effect.Effect<unknown>, named?: Effect.Effect<Iterable<string>>) =>
-    Effect.flip(Conformance.nothingLeft(named)(program))
+  const fails = (program: Effect.Effect<unknown>, leftovers?: Effect.Effect<Iterable<string>>) =>
+    Effect.flip(Conformance.nothingLeft({ leftovers, patience: "50 millis" })(program))
 
   it.live("passes over what has ended, and over what was there before", () =>
     Effect.gen(function*() {
       const before = yield* Effect.fork(Effect.never)
-      const check = Conformance.nothingLeft(Effect.succeed(["socket", "socket"]))
+      const check = Conformance.nothingLeft({ leftovers: Effect.succeed(["socket", "socket"]) })
       const ended = Effect.zipRight(Effect.forkDaemon(Effect.sleep("20 millis")), Effect.fork(Effect.void))
       assert.strictEqual(yield* check(Effect.as(ended, "the result")), "the result")
       yield* Fiber.interrupt(before)
@@ -47,7 +47,7 @@ describe("the check for what is left", () => {
         assert.lengthOf(leftovers, 1)
         assert.match(leftovers[0]!, /^fiber #\d+ \(suspended\)$/)
       }
-    }), 30_000)
+    }))
 
   it.live("finds what is named one time more than before", () =>
     Effect.gen(function*() {

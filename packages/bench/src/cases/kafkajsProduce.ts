@@ -1,10 +1,10 @@
 import { Kafka, logLevel, Partitioners } from "kafkajs"
 
-import { firstKey, keys, makeValue, measure } from "../measure.ts"
+import { firstKey, keys, makeValues, measure } from "../measure.ts"
 
 const [brokers = "", topic = "", count = "0"] = process.argv.slice(2)
 const records = Number(count)
-const values = Array.from({ length: records }, (_, i) => makeValue(i))
+const values = makeValues(records)
 
 const chunk = 1000
 const callsInFlight = 5
@@ -13,7 +13,7 @@ const producer = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.ERR
   createPartitioner: Partitioners.DefaultPartitioner
 })
 await producer.connect()
-await producer.send({ topic, messages: [{ key: firstKey, value: makeValue(0) }] })
+await producer.send({ topic, messages: [{ key: firstKey, value: values[0]! }] })
 await measure(records, async () => {
   let next = 0
   const lane = async () => {

@@ -2,12 +2,12 @@ import { Producer, Serde, Topic } from "@sluice/kafka"
 import { KafkaJs } from "@sluice/kafkajs"
 import { Effect } from "effect"
 
-import { firstKey, keys, makeValue, measure } from "../measure.ts"
+import { firstKey, keys, makeValues, measure } from "../measure.ts"
 
 const [brokers = "", name = "", count = "0"] = process.argv.slice(2)
 const records = Number(count)
 const topic = Topic.make(name, { key: Serde.bytes, value: Serde.bytes })
-const values = Array.from({ length: records }, (_, i) => makeValue(i))
+const values = makeValues(records)
 
 const chunk = 1000
 const callsInFlight = 5
@@ -22,7 +22,7 @@ const program = Effect.gen(function*() {
       }
       return producer.sendAll(batch)
     })
-  yield* producer.send(topic.record({ key: firstKey, value: makeValue(0) }))
+  yield* producer.send(topic.record({ key: firstKey, value: values[0]! }))
   yield* Effect.promise(() =>
     measure(records, () =>
       Effect.runPromise(Effect.forEach(

@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
 import * as HashMap from "effect/HashMap"
+import * as List from "effect/List"
 import type * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
@@ -37,13 +38,14 @@ export const once = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   }))
 }
 
-/** Without the span and the log annotations of whoever happened to start it. */
+/** Without the span, the log annotations and the log spans of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.pipe(
     Effect.mapInputContext((context: Context.Context<R>) =>
       Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>
     ),
     Effect.locally(FiberRef.currentLogAnnotations, HashMap.empty()),
+    Effect.locally(FiberRef.currentLogSpan, List.empty()),
     Effect.locally(FiberRef.currentTracerSpanLinks, emptyLinks),
     Effect.locally(FiberRef.currentTracerSpanAnnotations, HashMap.empty())
   )
@@ -59,11 +61,14 @@ export class Fibers {
 
   /** Starts a fiber. */
   fork<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> {
-    return Effect.map(Effect.forkDaemon(Effect.interruptible(detached(self))), (fiber) => {
-      this.#running.add(fiber)
-      fiber.addObserver(() => this.#running.delete(fiber))
-      return fiber
-    })
+    // Uninterruptible, so that no fiber runs that is not known here.
+    return Effect.uninterruptible(
+      Effect.map(Effect.forkDaemon(Effect.interruptible(detached(self))), (fiber) => {
+        this.#running.add(fiber)
+        fiber.addObserver(() => this.#running.delete(fiber))
+        return fiber
+      })
+    )
   }
 
   /** How many run. */
@@ -71,8 +76,11 @@ export class Fibers {
     return this.#running.size
   }
 
-  /** Interrupts those that run and awaits their end, for at most `duration`. */
+  /** Interrupts those that run, and those that they start meanwhile, and awaits their end, for at most `duration`. */
   interruptAll(duration: Duration.DurationInput): Effect.Effect<void> {
-    return Effect.asVoid(bounded(Effect.suspend(() => Fiber.interruptAll(this.#running)), duration))
+    const all: Effect.Effect<void> = Effect.suspend(() =>
+      this.size === 0 ? Effect.void : Effect.zipRight(Fiber.interruptAll(Array.from(this.#running)), all)
+    )
+    return Effect.asVoid(bounded(all, duration))
   }
 }

@@ -1,3 +1,4 @@
+import * as Chunk from "effect/Chunk"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { BrokerAddress, Transport } from "../../Transport.ts"
 import { closed, formatAddress, fromCode, isFatal } from "../errors.ts"
+import { detached } from "../fiber.ts"
 import {
   type ClusterMetadata,
   empty,
@@ -19,6 +21,7 @@ import { errorOf } from "../kernel/errors.ts"
 import { validateTopicName } from "../kernel/topicName.ts"
 import { FindCoordinator } from "../protocol/api/findCoordinator.ts"
 import { Metadata } from "../protocol/api/metadata.ts"
+import { zeroUuid } from "../protocol/field.ts"
 import type { BrokerConnection } from "./connection.ts"
 import { type ConnectionPool, makePool } from "./pool.ts"
 import { pause, retrying } from "./retry.ts"
@@ -62,7 +65,11 @@ export const make = (
   Effect.gen(function*() {
     const scope = yield* Effect.scope
     const pool = yield* makePool(transport, settings)
+    /** Topics that every refresh asks for: those that were found, and those that somebody looks for now. */
     const inUse = new Set<string>()
+    const found = new Set<string>()
+    /** Addresses that failed when they were last tried; a broker that hangs costs a whole timeout. */
+    const suspects = new Set<string>()
     let view: ClusterMetadata = empty
     let running: Deferred.Deferred<void, KafkaError> | undefined
     let queued: Deferred.Deferred<void, KafkaError> | undefined
@@ -79,11 +86,16 @@ export const make = (
       use: (connection: BrokerConnection) => Effect.Effect<A, KafkaError>
     ): Effect.Effect<A, KafkaError> =>
       Effect.gen(function*() {
-        const order = yield* Random.shuffle(candidates())
+        const isSuspect = (address: BrokerAddress) => suspects.has(formatAddress(address))
+        const [trusted, suspected] = Chunk.partition(yield* Random.shuffle(candidates()), isSuspect)
         const errors: Array<KafkaError> = []
-        for (const address of order) {
+        for (const address of Chunk.appendAll(trusted, suspected)) {
           const result = yield* Effect.either(Effect.flatMap(pool.get(address), use))
-          if (result._tag === "Right") return result.right
+          if (result._tag === "Right") {
+            suspects.delete(formatAddress(address))
+            return result.right
+          }
+          suspects.add(formatAddress(address))
           errors.push(result.left)
         }
         return yield* Effect.fail(summary(errors))
@@ -108,13 +120,13 @@ export const make = (
       )
 
     /** One request at a time; who comes while one is under way waits for the next, whose answer is newer than the call. */
-    const refresh: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
+    const refresh: Effect.Effect<void, KafkaError> = Effect.uninterruptibleMask((restore) => {
       if (running === undefined) {
         const own = running = Deferred.unsafeMake<void, KafkaError>(FiberId.none)
-        return Effect.zipRight(start(own), Deferred.await(own))
+        return Effect.zipRight(start(own), restore(Deferred.await(own)))
       }
       queued ??= Deferred.unsafeMake<void, KafkaError>(FiberId.none)
-      return Deferred.await(queued)
+      return restore(Deferred.await(queued))
     })
 
     const start = (done: Deferred.Deferred<void, KafkaError>): Effect.Effect<void> =>
@@ -126,6 +138,7 @@ export const make = (
           Deferred.unsafeDone(done, Exit.isInterrupted(exit) ? Exit.fail(closed("client")) : exit)
           return next === undefined ? Effect.void : start(next)
         }),
+        detached,
         Effect.forkIn(scope),
         // So that `done` is completed even if the scope closes before the fiber runs.
         Effect.uninterruptible,
@@ -141,22 +154,24 @@ export const make = (
           new FatalError({ reason: { _tag: "InvalidTopicException", topic: name }, scope: "topic", message: problem })
         )
       }
-      const ask = (attempt: number): Effect.Effect<TopicMetadata, KafkaError> =>
-        Effect.flatMap(refresh, () => {
-          const found = view.topics.get(name)
-          if (found !== undefined && found.errorCode === 0 && found.partitions.length > 0) return Effect.succeed(found)
-          const code = found === undefined || found.errorCode === 0 ? unknownTopic : found.errorCode
+      const ask = (attempt: number): Effect.Effect<TopicMetadata, KafkaError> => {
+        inUse.add(name)
+        return Effect.flatMap(refresh, () => {
+          const answer = view.topics.get(name)
+          if (answer !== undefined && answer.errorCode === 0 && answer.partitions.length > 0) {
+            found.add(name)
+            return Effect.succeed(answer)
+          }
+          const code = answer === undefined || answer.errorCode === 0 ? unknownTopic : answer.errorCode
           if (errorOf(code).retriable && attempt < unknownTopicAttempts) {
             return Effect.zipRight(pause(settings, attempt), Effect.suspend(() => ask(attempt + 1)))
           }
-          // It may have been deleted, or a typing error: asking for it with every refresh would go on for ever.
-          inUse.delete(name)
+          // It may be a typing error: asking for it with every refresh would go on for ever.
+          if (!found.has(name)) inUse.delete(name)
           return Effect.fail(fromCode(code, { operation: "Metadata", scope: "topic", topic: name }))
         })
-      return Effect.suspend(() => {
-        inUse.add(name)
-        return ask(1)
-      })
+      }
+      return ask(1)
     }
 
     const coordinator = (groupId: string): Effect.Effect<BrokerAddress, KafkaError> =>
@@ -193,6 +208,7 @@ export const make = (
       Effect.zipRight(Effect.suspend(() => inUse.size === 0 ? Effect.void : Effect.ignore(refresh))),
       Effect.forever,
       Effect.interruptible,
+      detached,
       Effect.forkScoped
     )
 
@@ -214,6 +230,7 @@ const notController = 41
 
 const fromResponse = (topic: {
   readonly name: string | null
+  readonly topicId: string
   readonly errorCode: number
   readonly partitions: ReadonlyArray<{
     readonly partitionIndex: number
@@ -227,7 +244,12 @@ const fromResponse = (topic: {
     leaderEpoch: partition.leaderEpoch
   }))
   partitions.sort((a, b) => a.partition - b.partition)
-  return { name: topic.name ?? "", errorCode: topic.errorCode, partitions }
+  return {
+    name: topic.name ?? "",
+    topicId: topic.topicId === zeroUuid ? undefined : topic.topicId,
+    errorCode: topic.errorCode,
+    partitions
+  }
 }
 
 /** Trying again helps where at least one address was only out of reach. */

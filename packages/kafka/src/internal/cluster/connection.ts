@@ -53,6 +53,8 @@ export interface BrokerConnection {
     body: RequestInput<A>,
     options?: RequestOptions
   ) => Effect.Effect<Effect.Effect<void, KafkaError>, KafkaError>
+  /** Waits while the broker wants to hear nothing (KIP-219). Requests wait by themselves; this is for who would rather wait before making one. */
+  readonly unthrottled: Effect.Effect<void>
   /** Completes when the connection has ended. */
   readonly closed: Effect.Effect<void>
   readonly close: Effect.Effect<void>
@@ -134,6 +136,15 @@ class NegotiatedConnection implements BrokerConnection {
 
   isOpen = (): boolean => this.#open
 
+  readonly unthrottled: Effect.Effect<void> = Effect.suspend(() =>
+    this.#throttle > 0 ? Effect.zipRight(Effect.sleep(this.#throttle), this.unthrottled) : Effect.void
+  )
+
+  /** Milliseconds; none for a connection that is closed. */
+  get #throttle(): number {
+    return this.#open ? this.#throttledUntil - this.#clock.unsafeCurrentTimeMillis() : 0
+  }
+
   version = (api: AnyApi, maxVersion = 0x7fff): number | undefined => {
     const range = this.#versions.get(api.key)
     return range === undefined ? undefined : chooseVersion(api, range[0], Math.min(range[1], maxVersion))
@@ -148,6 +159,8 @@ class NegotiatedConnection implements BrokerConnection {
     return Effect.map(this.#write(api, body, true, options), ({ response, version }) => {
       const answer = response.pipe(
         Effect.mapError(fromTransport),
+        // Else the timeout would not hold for an uninterruptible caller.
+        Effect.interruptible,
         Effect.timeoutFail({
           duration: timeout,
           onTimeout: () => requestTimeout(api.name, this.address, timeout)
@@ -177,6 +190,7 @@ class NegotiatedConnection implements BrokerConnection {
       response.pipe(
         Effect.asVoid,
         Effect.mapError(fromTransport),
+        Effect.interruptible,
         Effect.timeoutFail({ duration: timeout, onTimeout: () => requestTimeout(api.name, this.address, timeout) }),
         Effect.onError((cause) =>
           cause._tag === "Fail" && cause.error.reason._tag === "RequestTimeout" ? this.close : Effect.void
@@ -204,12 +218,8 @@ class NegotiatedConnection implements BrokerConnection {
           })
         ))
       }
-      const wait = this.#throttledUntil - this.#clock.unsafeCurrentTimeMillis()
-      if (wait > 0) {
-        return Effect.zipRight(
-          Effect.sleep(wait),
-          Effect.suspend(() => this.#write(api, body, expectResponse, options))
-        )
+      if (this.#throttle > 0) {
+        return Effect.zipRight(this.unthrottled, this.#write(api, body, expectResponse, options))
       }
       const version = this.version(api, options.maxVersion)
       if (version === undefined) return Effect.fail(this.#unsupported(api.name))
@@ -253,7 +263,7 @@ class NegotiatedConnection implements BrokerConnection {
   #unsupported(what: string): FatalError {
     const broker = formatAddress(this.address)
     return new FatalError({
-      reason: { _tag: "UnsupportedVersion", broker },
+      reason: { _tag: "UnsupportedVersion", broker, written: false },
       scope: "client",
       message: `${broker} has no version of ${what} in common with this client`
     })

@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress, Transport } from "../../Transport.ts"
 import { closed, formatAddress } from "../errors.ts"
+import { detached } from "../fiber.ts"
 import { type BrokerConnection, open } from "./connection.ts"
 import type { Settings } from "./settings.ts"
 
@@ -47,7 +48,7 @@ export const makePool = (
 
     /** Releases what a connection held when it ends by itself. */
     const watch = (connection: BrokerConnection) =>
-      Effect.forkDaemon(Effect.interruptible(Effect.zipRight(connection.closed, connection.close))).pipe(
+      Effect.forkDaemon(Effect.interruptible(detached(Effect.zipRight(connection.closed, connection.close)))).pipe(
         Effect.map((fiber) => {
           watchers.add(fiber)
           fiber.addObserver(() => watchers.delete(fiber))

@@ -31,7 +31,8 @@ export const retrying = <A, R>(
         last = error
         return Effect.zipRight(pause(settings, attempt), Effect.suspend(() => loop(attempt + 1)))
       })
-    return Effect.timeoutFail(loop(1), {
+    // Interruptible, or the deadline would not hold for an uninterruptible caller.
+    return Effect.timeoutFail(Effect.interruptible(loop(1)), {
       duration: options.deadline,
       onTimeout: () =>
         new RetriableError({
@@ -44,6 +45,8 @@ export const retrying = <A, R>(
         })
     })
   })
+
+/** Runs `self` again, with pauses, until it succeeds or fails fatally. */
 export const untilFatal = <A, R>(
   settings: Settings,
   self: Effect.Effect<A, KafkaError, R>

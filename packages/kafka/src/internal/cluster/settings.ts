@@ -45,8 +45,7 @@ export class Check {
     }
     const min = limits.min ?? 0
     if (!Duration.isFinite(value.value)) return this.fail(option, "must be finite")
-    // Duration clamps a negative number to zero.
-    if ((typeof input === "number" && input < 0) || Duration.lessThan(value.value, min)) {
+    if (isNegative(input) || Duration.lessThan(value.value, min)) {
       return this.fail(option, `must be at least ${Duration.format(min)}, got ${show(input)}`)
     }
     return Effect.succeed(value.value)
@@ -83,6 +82,14 @@ export class Check {
   }
 }
 
+/** Duration takes what is negative, or not a number, for zero. */
+const isNegative = (input: unknown): boolean =>
+  typeof input === "number" || typeof input === "bigint"
+    ? !(input >= 0)
+    : typeof input === "string"
+    ? input.trimStart().startsWith("-")
+    : Array.isArray(input) && input.some(isNegative)
+
 const show = (value: unknown): string => typeof value === "string" ? `"${value}"` : String(value)
 
 /** Parses `host:port` or `[ipv6]:port`; undefined if it is neither. */
@@ -99,8 +106,11 @@ export const parseBootstrap = (
   brokers: string | ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<BrokerAddress>, FatalError> => {
   const check = new Check("Kafka")
-  const list = (typeof brokers === "string" ? brokers.split(",") : brokers).map((text) => text.trim())
-  const texts = list.filter((text) => text !== "")
+  const list: ReadonlyArray<unknown> = typeof brokers === "string" ? brokers.split(",") : brokers
+  if (!Array.isArray(list) || !list.every((text) => typeof text === "string")) {
+    return check.fail("brokers", "must be a string, or an array of strings")
+  }
+  const texts = list.map((text) => text.trim()).filter((text) => text !== "")
   if (texts.length === 0) return check.fail("brokers", "is empty: give at least one \"host:port\"")
   return Effect.forEach(texts, (text) => {
     const address = parseAddress(text)

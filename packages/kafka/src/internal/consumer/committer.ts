@@ -1,3 +1,4 @@
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import { type KafkaError, RetriableError } from "../../KafkaError.ts"
@@ -6,10 +7,11 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
 import type { Membership } from "../kernel/assignmentDiff.ts"
-import { acked, failed, sent, settle, toCommit } from "../kernel/partitionCommit.ts"
+import { acked, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
 import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
+import { logRetry } from "./logRetry.ts"
 import type { AssignedPartition } from "./partition.ts"
 
 const rebalanceInProgress = 27
@@ -18,6 +20,14 @@ const rebalanceInProgress = 27
 export interface CommitTarget {
   readonly partition: AssignedPartition
   readonly offset: number
+}
+
+/** Why a request did not commit all, if it did not. */
+interface Failures {
+  /** To be tried again. */
+  readonly again?: KafkaError | undefined
+  /** It would be in vain, and nobody waits who could be told. */
+  readonly untold?: KafkaError | undefined
 }
 
 interface Waiter {
@@ -38,6 +48,7 @@ export class Committer {
   readonly #owned: () => Iterable<AssignedPartition>
   readonly #onMembershipError: (code: number, sent: Membership) => void
   readonly #wanted = Effect.unsafeMakeLatch(false)
+  readonly #wantedSoon = Effect.unsafeMakeLatch(false)
   readonly #waiters = new Set<Waiter>()
 
   constructor(
@@ -58,14 +69,24 @@ export class Committer {
     this.#onMembershipError = onMembershipError
   }
 
-  /** Everything before `offset` is settled; to be committed with the next request. */
-  settle(partition: AssignedPartition, offset: number): void {
-    partition.commit = settle(partition.commit, offset)
-  }
-
-  /** Commits what is settled, soon. */
+  /** Commits what is settled, now. */
   request(): void {
     this.#wanted.unsafeOpen()
+  }
+
+  /** Commits what is settled, with the next interval. */
+  requestSoon(): void {
+    this.#wantedSoon.unsafeOpen()
+  }
+
+  /** The fiber that commits at intervals, while something was settled in them. */
+  runInterval(interval: Duration.Duration): Effect.Effect<never> {
+    return Effect.forever(Effect.gen(this, function*() {
+      yield* this.#wantedSoon.await
+      yield* Effect.sleep(interval)
+      this.#wantedSoon.unsafeClose()
+      this.request()
+    }))
   }
 
   /** Commits what is settled, and waits until these are. Fails where a partition is no longer owned. */
@@ -76,6 +97,18 @@ export class Committer {
       this.#waiters.add(waiter)
       this.request()
       return Effect.sync(() => this.#waiters.delete(waiter))
+    })
+  }
+
+  /** Commits whatever of these is settled and still owned, and waits for it. */
+  flush(partitions: Iterable<AssignedPartition>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const targets = Array.from(partitions).flatMap((partition) =>
+        partition.commit.position === null || partition.status === "ended"
+          ? []
+          : [{ partition, offset: partition.commit.position.offset }]
+      )
+      return Effect.catchAll(this.commit(targets), (error) => Effect.logWarning(`not committed: ${error.message}`))
     })
   }
 
@@ -120,16 +153,17 @@ export class Committer {
           })
         )
       )
-      const error = result._tag === "Left"
+      const { again, untold } = result._tag === "Left"
         ? this.#allFailed(batch, result.left)
         : this.#answered(batch, result.right, membership)
       this.checkWaiters()
-      if (error === undefined) {
+      if (untold !== undefined) yield* Effect.logError(`group ${this.#groupId}: not committed: ${untold.message}`)
+      if (again === undefined) {
         failures = 0
         return
       }
-      yield* Effect.logDebug(`commit failed, and is tried again: ${error.message}`)
       failures++
+      yield* logRetry(failures, `commit failed: ${again.message}`)
       yield* pause(this.#cluster.settings, failures)
       this.request()
     }))
@@ -151,25 +185,24 @@ export class Committer {
       }))
   }
 
-  #allFailed(batch: ReadonlyArray<CommitTarget>, error: KafkaError): KafkaError | undefined {
+  #allFailed(batch: ReadonlyArray<CommitTarget>, error: KafkaError): Failures {
     this.#coordinator.forgetAfter(error)
     for (const { partition } of batch) partition.commit = failed(partition.commit)
-    if (!isFatal(error)) return error
-    this.#failWaiters(batch.map(({ partition }) => partition), error)
-    return undefined
+    if (!isFatal(error)) return { again: error }
+    return this.#failWaiters(batch.map(({ partition }) => partition), error) ? {} : { untold: error }
   }
 
-  /** Gives the error after which it is tried again. */
   #answered(
     batch: ReadonlyArray<CommitTarget>,
     response: ResponseOf<typeof OffsetCommit>,
     membership: Membership
-  ): KafkaError | undefined {
+  ): Failures {
     const codes = new Map<string, number>()
     for (const topic of response.topics) {
       for (const answer of topic.partitions) codes.set(`${topic.name}-${answer.partitionIndex}`, answer.errorCode)
     }
     let again: KafkaError | undefined
+    let untold: KafkaError | undefined
     let membershipError: number | undefined
     for (const { offset, partition } of batch) {
       const code = codes.get(partition.key)
@@ -188,19 +221,23 @@ export class Committer {
       // Once the member has joined again the partition may still be its own.
       if (code === undefined || code === rebalanceInProgress || !isFatal(error)) again = error
       else if (code === 22 || code === 25 || code === 82) membershipError = code
-      else this.#failWaiters([partition], error)
+      else if (!this.#failWaiters([partition], error)) untold = error
     }
     if (membershipError !== undefined) this.#onMembershipError(membershipError, membership)
-    return again
+    return { again, untold }
   }
 
-  #failWaiters(partitions: ReadonlyArray<AssignedPartition>, error: KafkaError): void {
+  /** Says whether anybody waited. */
+  #failWaiters(partitions: ReadonlyArray<AssignedPartition>, error: KafkaError): boolean {
+    let any = false
     for (const waiter of this.#waiters) {
       if (waiter.targets.some(({ partition }) => partitions.includes(partition))) {
+        any = true
         this.#waiters.delete(waiter)
         waiter.resume(Effect.fail(error))
       }
     }
+    return any
   }
 }
 

@@ -3,6 +3,7 @@ import * as Option from "effect/Option"
 
 import type { KafkaError } from "../../KafkaError.ts"
 import type { AssignedPartition, DeliveredChunk } from "./partition.ts"
+import { Signal } from "./signal.ts"
 
 /** What one pull gives: records of one partition, in order. */
 export interface Pulled extends DeliveredChunk {
@@ -10,12 +11,15 @@ export interface Pulled extends DeliveredChunk {
 }
 
 /**
- * Hands out what was fetched, a chunk of one partition at a time, and the
- * partitions in turn. Ends when it is stopped, fails when the consumer does.
+ * Hands out what was fetched to one reader at a time, a chunk of one partition
+ * after the other, and the partitions in turn. Ends when it is stopped, fails
+ * when the consumer does.
  */
 export class Delivery {
   readonly #partitions = new Map<string, AssignedPartition>()
-  #waiting: Array<() => void> = []
+  readonly #changed = new Signal()
+  readonly #stopListeners = new Set<() => void>()
+  #hasReader = false
   #state: "open" | "ended" | KafkaError = "open"
   readonly #released: (partition: AssignedPartition, bytes: number) => void
 
@@ -27,13 +31,34 @@ export class Delivery {
   /** Delivers a partition from now on. */
   add(partition: AssignedPartition): void {
     this.#partitions.set(partition.key, partition)
-    partition.onChange = () => this.wake()
+    partition.changed.alsoNotify = this.#changed
   }
 
   /** Delivers a partition no more. */
   remove(partition: AssignedPartition): void {
     if (this.#partitions.get(partition.key) === partition) this.#partitions.delete(partition.key)
-    this.wake()
+  }
+
+  /** Those that are delivered. */
+  get partitions(): Iterable<AssignedPartition> {
+    return this.#partitions.values()
+  }
+
+  /**
+   * Begins to read, if nobody does: what the last reader was given and did not
+   * settle comes again. A chunk in the hands of one reader cannot be told from
+   * one that is done by another, hence one at a time.
+   */
+  claim(): boolean {
+    if (this.#hasReader) return false
+    this.#hasReader = true
+    for (const partition of this.#partitions.values()) partition.rewind((bytes) => this.#released(partition, bytes))
+    return true
+  }
+
+  /** Ends reading. */
+  release(): void {
+    this.#hasReader = false
   }
 
   /** Ends every pull: without records, or with an error. */
@@ -41,6 +66,14 @@ export class Delivery {
     if (this.#state !== "open") return
     this.#state = error ?? "ended"
     this.wake()
+    for (const listener of this.#stopListeners) listener()
+  }
+
+  /** Calls `listener` when it is stopped, or now if it is. Gives what ends that. */
+  onStop(listener: () => void): () => void {
+    if (this.#state !== "open") listener()
+    else this.#stopListeners.add(listener)
+    return () => this.#stopListeners.delete(listener)
   }
 
   /** The error that ended it, if one did. */
@@ -48,22 +81,15 @@ export class Delivery {
     return typeof this.#state === "object" ? this.#state : undefined
   }
 
-  /** Whether pulls go on. */
-  get isOpen(): boolean {
-    return this.#state === "open"
-  }
-
   /** Pulls that wait look again. */
   wake(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const resume of waiting) resume()
+    this.#changed.notify()
+    for (const partition of this.#partitions.values()) partition.changed.notify()
   }
 
   /** The next records of any partition. */
   readonly pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
-    if (this.#state === "ended") return Effect.fail(Option.none())
-    if (this.#state !== "open") return Effect.fail(Option.some(this.#state))
+    if (this.#state !== "open") return Effect.fail(this.#end)
     for (const partition of this.#partitions.values()) {
       const chunk = this.#takeFrom(partition)
       if (chunk === undefined) continue
@@ -73,33 +99,27 @@ export class Delivery {
       this.#partitions.set(partition.key, partition)
       return Effect.succeed(chunk)
     }
-    return Effect.zipRight(this.changed, this.pull)
+    return Effect.zipRight(this.#changed.wait, this.pull)
   })
 
-  /** The next records of one partition; none when it is drained, given up, or the delivery has ended. */
-  pullFrom(partition: AssignedPartition): Effect.Effect<Pulled, Option.Option<KafkaError>> {
-    return Effect.suspend(() => {
-      if (this.#state !== "open" || partition.status !== "active") return Effect.fail(Option.none())
+  /** The next records of one partition; none when it is drained or given up, the delivery has ended, or `goesOn` is over. */
+  pullFrom(partition: AssignedPartition, goesOn: () => boolean): Effect.Effect<Pulled, Option.Option<KafkaError>> {
+    const pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
+      if (this.#state !== "open") return Effect.fail(this.#end)
+      if (partition.status !== "active" || !goesOn()) return Effect.fail(Option.none())
       const chunk = this.#takeFrom(partition)
-      if (chunk === undefined) return Effect.zipRight(this.changed, this.pullFrom(partition))
+      if (chunk === undefined) return Effect.zipRight(partition.changed.wait, pull)
       return "_tag" in chunk ? Effect.fail(Option.some(chunk)) : Effect.succeed(chunk)
     })
+    return pull
   }
 
-  /** Something came, or changed. */
-  readonly changed: Effect.Effect<void> = Effect.async((resume) => {
-    const wake = () => resume(Effect.void)
-    this.#waiting.push(wake)
-    return Effect.sync(() => {
-      const index = this.#waiting.indexOf(wake)
-      if (index !== -1) this.#waiting.splice(index, 1)
-    })
-  })
+  get #end(): Option.Option<KafkaError> {
+    return Option.fromNullable(this.failure)
+  }
 
   #takeFrom(partition: AssignedPartition): Pulled | KafkaError | undefined {
     const chunk = partition.take((bytes) => this.#released(partition, bytes))
-    if (chunk === undefined) return undefined
-    if (chunk === "refetch") return undefined
-    return "_tag" in chunk ? chunk : { partition, records: chunk.records, nextOffset: chunk.nextOffset }
+    return chunk === undefined || "_tag" in chunk ? chunk : { partition, ...chunk }
   }
 }

@@ -11,21 +11,28 @@ import { Fibers } from "../fiber.ts"
 import { FetchBudget, type FetchReservation } from "../kernel/fetchBudget.ts"
 import { Fetch } from "../protocol/api/fetch.ts"
 import type { ResponseOf } from "../protocol/field.ts"
+import { logRetry } from "./logRetry.ts"
 import type { FetchSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
 import { listOffset } from "./positions.ts"
 
 /** Versions from 13 on name topics by id. */
 const maxFetchVersion = 12
+const unknownServerError = -1
 const offsetOutOfRange = 1
+/** How long a broker may hold a fetch that leaves a partition out, at first. */
+const shortWait = 10
 
 /** What a fetcher tells its consumer. */
 export interface FetcherEvents {
   /** Nothing more can be fetched: the consumer's streams fail with it. */
   readonly onFatal: (error: KafkaError) => void
-  /** The position of a partition was reset, from an offset that the log no longer has. */
-  readonly onReset: (partition: AssignedPartition, offset: number) => Effect.Effect<void>
+  /** A partition goes on elsewhere, since the log no longer has its position. */
+  readonly onReset: () => void
 }
+
+/** What a Fetch asked for. */
+type Asked = ReadonlyMap<string, { readonly partition: AssignedPartition; readonly offset: number }>
 
 /**
  * Fetches the partitions that it is given, one request a broker at a time, as
@@ -44,8 +51,12 @@ export class Fetcher {
   readonly #fibers = new Fibers()
   readonly #partitions = new Map<string, AssignedPartition>()
   readonly #brokers = new Map<number, Effect.Latch>()
+  /** Of the brokers that wait for room in the budget, which any partition may make. */
+  readonly #starved = new Set<Effect.Latch>()
   readonly #routing = Effect.unsafeMakeLatch(true)
+  #routedVersion = -1
   readonly #outdated = Effect.unsafeMakeLatch(false)
+  #isOutdated = false
 
   constructor(
     cluster: Cluster,
@@ -74,6 +85,11 @@ export class Fetcher {
   /** Ends the fibers. */
   readonly stop: Effect.Effect<void> = Effect.suspend(() => this.#fibers.interruptAll("1 second"))
 
+  /** The bytes of records that wait to be delivered, and those that are asked for. */
+  get heldBytes(): number {
+    return this.#budget.heldBytes
+  }
+
   /** Fetches a partition, from its position. */
   add(partition: AssignedPartition): void {
     this.#partitions.set(partition.key, partition)
@@ -87,32 +103,39 @@ export class Fetcher {
     this.#partitions.delete(partition.key)
     this.#budget.remove(partition.key)
     this.#budget.consumed(partition.key, heldBytes)
+    this.#feedStarved()
   }
 
-  /** The application took records, or they were dropped. */
+  /** The application took records, or they were dropped: the partition may be fetched on. */
   consumed(partition: AssignedPartition, bytes: number): void {
     this.#budget.consumed(partition.key, bytes)
-    this.wake(partition)
+    this.#feedStarved()
+    this.#wake(partition)
   }
 
-  /** Something changed that allows a partition to be fetched. */
-  wake(partition: AssignedPartition): void {
+  #wake(partition: AssignedPartition): void {
     const latch = this.#brokers.get(this.#leader(partition))
     if (latch === undefined) this.#routing.unsafeOpen()
     else latch.unsafeOpen()
+  }
+
+  #feedStarved(): void {
+    for (const latch of this.#starved) latch.unsafeOpen()
+    this.#starved.clear()
   }
 
   #leader(partition: AssignedPartition): number {
     return this.#cluster.metadata().topics.get(partition.topic)?.partitions[partition.partition]?.leader ?? -1
   }
 
-  /** Starts a fiber for each leader, and asks for metadata while a partition has none. */
+  /** Starts a fiber for each leader, wakes those there are, and asks for metadata while a partition has none. */
   readonly #route: Effect.Effect<never> = Effect.forever(Effect.suspend(() => {
     this.#routing.unsafeClose()
+    this.#routedVersion = this.#cluster.metadata().version
     const missing = new Set<number>()
     for (const partition of this.#partitions.values()) {
       const leader = this.#leader(partition)
-      if (leader === -1 || this.#cluster.address(leader) === undefined) this.#outdated.unsafeOpen()
+      if (leader === -1 || this.#cluster.address(leader) === undefined) this.#wantMetadata()
       else if (this.#brokers.has(leader)) this.#brokers.get(leader)!.unsafeOpen()
       else missing.add(leader)
     }
@@ -126,23 +149,36 @@ export class Fetcher {
     )
   }))
 
+  #wantMetadata(): void {
+    this.#isOutdated = true
+    this.#outdated.unsafeOpen()
+  }
+
   readonly #refresh: Effect.Effect<never> = Effect.suspend(() => {
     let attempt = 0
     return Effect.forever(Effect.gen(this, function*() {
       yield* this.#outdated.await
       this.#outdated.unsafeClose()
+      this.#isOutdated = false
+      attempt++
       const refreshed = yield* Effect.either(this.#cluster.refresh)
-      if (refreshed._tag === "Left") yield* Effect.logDebug(`metadata cannot be refreshed: ${refreshed.left.message}`)
+      if (refreshed._tag === "Left") yield* logRetry(attempt, `metadata cannot be refreshed: ${refreshed.left.message}`)
       this.#routing.unsafeOpen()
-      attempt = refreshed._tag === "Left" ? attempt + 1 : 1
       yield* pause(this.#cluster.settings, attempt)
+      // It may take a while until a partition has a leader again.
+      if (!this.#isOutdated) attempt = 0
     }))
   })
 
   #fetchFrom(broker: number, latch: Effect.Latch): Effect.Effect<never> {
+    const { settings } = this.#cluster
+    const maxWait = Duration.toMillis(this.#settings.maxWait)
     let failures = 0
+    let partialWait = shortWait
     return Effect.forever(Effect.gen(this, function*() {
       latch.unsafeClose()
+      // Whoever asked for the newer metadata, a partition may have moved to a broker whose fiber sleeps.
+      if (this.#cluster.metadata().version !== this.#routedVersion) this.#routing.unsafeOpen()
       const { keys, retryAt } = this.#fetchable(broker)
       const address = this.#cluster.address(broker)
       if (keys.size === 0 || address === undefined) {
@@ -151,26 +187,33 @@ export class Fetcher {
           : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - this.#now())))
       }
       const reservation = this.#budget.reserve(keys)
-      if (reservation === null) return yield* latch.await
+      if (reservation === null) {
+        this.#starved.add(latch)
+        return yield* latch.await
+      }
+      // A partition that was left out may soon be ready: the broker must not hold this answer for long, unless it has
+      // turned out to take long.
+      const wait = reservation.partial ? Math.min(partialWait, maxWait) : maxWait
       const result = yield* this.#pool.get(address).pipe(
-        Effect.flatMap((connection) => this.#fetch(connection, reservation)),
-        Effect.onInterrupt(() => Effect.sync(() => this.#budget.arrived(reservation, new Map()))),
+        Effect.flatMap((connection) => this.#fetch(connection, reservation, wait)),
+        Effect.onInterrupt(() => Effect.sync(() => this.#arrivedNothing(reservation))),
         Effect.either
       )
       latch.unsafeOpen()
       if (result._tag === "Right") {
         failures = 0
+        partialWait = reservation.partial && !result.right ? Math.min(partialWait * 2, maxWait) : shortWait
         return
       }
-      this.#budget.arrived(reservation, new Map())
+      this.#arrivedNothing(reservation)
       if (isFatal(result.left)) {
         this.#events.onFatal(result.left)
         return yield* Effect.never
       }
-      yield* Effect.logDebug(`fetch from broker ${broker} failed, and is tried again: ${result.left.message}`)
-      this.#outdated.unsafeOpen()
       failures++
-      yield* pause(this.#cluster.settings, failures)
+      yield* logRetry(failures, `fetch from broker ${broker} failed: ${result.left.message}`)
+      this.#wantMetadata()
+      yield* pause(settings, failures)
     }))
   }
 
@@ -189,14 +232,21 @@ export class Fetcher {
     return { keys, retryAt }
   }
 
-  #fetch(connection: BrokerConnection, reservation: FetchReservation): Effect.Effect<void, KafkaError> {
+  /** Whether it brought records. */
+  #fetch(
+    connection: BrokerConnection,
+    reservation: FetchReservation,
+    maxWaitMs: number
+  ): Effect.Effect<boolean, KafkaError> {
     const { maxFrameBytes, requestTimeout } = this.#cluster.settings
     const metadata = this.#cluster.metadata()
     const asked = new Map<string, { readonly partition: AssignedPartition; readonly offset: number }>()
     const topics = new Map<string, Array<any>>()
     for (const { key, maxBytes } of reservation.partitions) {
-      const partition = this.#partitions.get(key)!
-      const offset = partition.fetchOffset!
+      const partition = this.#partitions.get(key)
+      const offset = partition?.fetchOffset
+      // Given up while the connection was opened.
+      if (partition === undefined || offset === undefined) continue
       asked.set(key, { partition, offset })
       let partitions = topics.get(partition.topic)
       if (partitions === undefined) topics.set(partition.topic, partitions = [])
@@ -207,32 +257,34 @@ export class Fetcher {
         partitionMaxBytes: maxBytes
       })
     }
-    // While another partition may soon be ready the broker must not hold this one's answer for long.
-    const maxWait = reservation.partial
-      ? Math.min(10, Duration.toMillis(this.#settings.maxWait))
-      : Duration.toMillis(this.#settings.maxWait)
+    if (asked.size === 0) return Effect.as(Effect.sync(() => this.#arrivedNothing(reservation)), false)
     return connection.request(
       Fetch,
       {
-        maxWaitMs: maxWait,
+        maxWaitMs,
         minBytes: this.#settings.minBytes,
-        maxBytes: Math.min(reservation.maxBytes, maxFrameBytes - 64 * 1024),
+        maxBytes: Math.max(1, Math.min(reservation.maxBytes, maxFrameBytes - 64 * 1024)),
         isolationLevel: this.#settings.readCommitted ? 1 : 0,
         topics: Array.from(topics, ([topic, partitions]) => ({ topic, partitions }))
       },
       {
         maxVersion: maxFetchVersion,
-        timeout: Duration.sum(requestTimeout, this.#settings.maxWait),
+        timeout: Duration.sum(requestTimeout, Duration.millis(maxWaitMs)),
         closeOnInterrupt: true
       }
     ).pipe(Effect.flatMap((response) => this.#arrived(response, reservation, asked)))
   }
 
+  #arrivedNothing(reservation: FetchReservation): void {
+    this.#budget.arrived(reservation, new Map())
+    this.#feedStarved()
+  }
+
   #arrived(
     response: ResponseOf<typeof Fetch>,
     reservation: FetchReservation,
-    asked: ReadonlyMap<string, { readonly partition: AssignedPartition; readonly offset: number }>
-  ): Effect.Effect<void, KafkaError> {
+    asked: Asked
+  ): Effect.Effect<boolean, KafkaError> {
     if (response.errorCode !== 0) {
       return Effect.fail(fromCode(response.errorCode, { operation: "Fetch", scope: "client" }))
     }
@@ -248,17 +300,24 @@ export class Fetcher {
           failed.push(this.#partitionFailed(partition, offset, answer.errorCode))
         } else if (answer.records !== null && answer.records.length > 0) {
           received.set(partition.key, answer.records.length)
-          const taken = partition.fetched(answer.records, {
-            fetchOffset: offset,
-            abortedTransactions: this.#settings.readCommitted ? answer.abortedTransactions : null
+          const taken = partition.fetched({
+            bytes: unshared(answer.records),
+            highWatermark: answer.highWatermark,
+            options: {
+              fetchOffset: offset,
+              abortedTransactions: this.#settings.readCommitted ? answer.abortedTransactions : null
+            }
           })
           if (!taken) dropped.push([partition, answer.records.length])
+        } else {
+          partition.failures = 0
         }
       }
     }
     this.#budget.arrived(reservation, received)
     for (const [partition, bytes] of dropped) this.#budget.consumed(partition.key, bytes)
-    return Effect.all(failed, { discard: true })
+    this.#feedStarved()
+    return Effect.as(Effect.all(failed, { discard: true }), received.size > 0)
   }
 
   /** Trouble with one partition, which touches that partition alone. */
@@ -271,51 +330,58 @@ export class Fetcher {
         topic: partition.topic,
         partition: partition.partition
       })
-      if (code === offsetOutOfRange) return this.#reset(partition, offset, error)
-      if (isFatal(error)) {
+      if (code === offsetOutOfRange) {
+        if (this.#settings.reset === "fail") {
+          this.#events.onFatal(error)
+          return Effect.void
+        }
+        // Not fetched meanwhile.
+        partition.fetchOffset = undefined
+        return Effect.asVoid(this.#fibers.fork(this.#reset(partition, offset)))
+      }
+      if (isFatal(error) && code !== unknownServerError) {
         this.#events.onFatal(error)
         return Effect.void
       }
-      this.#backOff(partition)
-      this.#outdated.unsafeOpen()
-      return Effect.logDebug(`${error.message}: tried again`)
+      this.#wantMetadata()
+      return this.#backOff(partition, error)
     })
   }
 
-  #backOff(partition: AssignedPartition): void {
+  #backOff(partition: AssignedPartition, error: KafkaError): Effect.Effect<void> {
     partition.failures++
     partition.retryAt = this.#now() + pauseMillis(this.#cluster.settings, partition.failures, this.#random())
+    return logRetry(partition.failures, error.message)
   }
 
   /** The log does not have the offset: it was deleted, or never written. Never silent. */
-  #reset(partition: AssignedPartition, offset: number, error: KafkaError): Effect.Effect<void> {
-    if (this.#settings.reset === "fail") {
-      this.#events.onFatal(error)
-      return Effect.void
-    }
-    // Not fetched meanwhile, in the case that this takes longer than the pause.
-    partition.fetchOffset = undefined
-    const restore = Effect.sync(() => {
-      if (partition.fetchOffset === undefined) partition.fetchOffset = offset
-      this.#backOff(partition)
-    })
+  #reset(partition: AssignedPartition, offset: number): Effect.Effect<void> {
     return listOffset(this.#cluster, this.#lookups, partition, this.#settings).pipe(
       Effect.flatMap((start) => {
-        if (partition.status !== "active") return Effect.void
-        this.consumed(partition, partition.reset(start))
-        return Effect.zipRight(
-          Effect.logWarning(
-            `topic ${partition.topic}, partition ${partition.partition}: offset ${offset} is out of range; goes on at ${start} (${this.#settings.reset})`
-          ),
-          this.#events.onReset(partition, start)
+        // Another reader may have begun elsewhere.
+        if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
+        this.consumed(partition, partition.reset(offset, start))
+        this.#events.onReset()
+        return Effect.logWarning(
+          `topic ${partition.topic}, partition ${partition.partition}: offset ${offset} is out of range; goes on at ${start} (${this.#settings.reset})`
         )
       }),
-      Effect.catchAll((failure) =>
-        isFatal(failure)
-          ? Effect.sync(() => this.#events.onFatal(failure))
-          : Effect.zipRight(restore, Effect.logDebug(`${failure.message}: tried again`))
-      ),
-      Effect.onInterrupt(() => restore)
+      Effect.catchAll((error) => {
+        if (isFatal(error)) {
+          this.#events.onFatal(error)
+          return Effect.void
+        }
+        partition.fetchOffset ??= offset
+        this.#wantMetadata()
+        return Effect.zipRight(this.#backOff(partition, error), Effect.sync(() => this.#wake(partition)))
+      })
     )
   }
 }
+
+/**
+ * The bytes of one partition, not to keep the whole response alive for a small
+ * part of it: a slow partition may hold many such parts.
+ */
+const unshared = (bytes: Uint8Array): Uint8Array =>
+  bytes.length * 4 < bytes.buffer.byteLength ? new Uint8Array(bytes) : bytes

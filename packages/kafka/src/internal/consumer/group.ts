@@ -27,10 +27,13 @@ import { LeaveGroup } from "../protocol/api/leaveGroup.ts"
 import { SyncGroup } from "../protocol/api/syncGroup.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
+import { logRetry } from "./logRetry.ts"
 import type { GroupSettings } from "./options.ts"
 
 const protocolType = "consumer"
 const subscriptionVersion = 3
+/** A coordinator may say so often in a row, without a pause, that this member is to join once more. */
+const maxRejoins = 3
 
 const code = {
   illegalGeneration: 22,
@@ -75,8 +78,10 @@ export class GroupMember {
   #inGroup = false
   /** Open when the group rebalances, or this member must join again. */
   readonly #rejoin = Effect.unsafeMakeLatch(false)
-  /** Set by whoever learns that the assignment is gone; the member's fiber acts on it. */
-  #lost = false
+  /** Open when the assignment is gone; whoever learns of it opens it, and the member's fiber acts on it. */
+  readonly #lost = Effect.unsafeMakeLatch(false)
+  #isLost = false
+  #missedBeats = 0
   /** The partition counts that this member assigned by, as the leader. */
   #counts: ReadonlyMap<string, number> | undefined
 
@@ -104,21 +109,23 @@ export class GroupMember {
 
   /** A coordinator's answer says that this member, as it was when it sent `sent`, is not in the group. */
   membershipError(errorCode: number, sent: Membership): void {
-    if (!losesAssignment(errorCode, sent, this.membership)) return
-    this.#lost = true
+    // While it joins, the next generation may have begun without its knowledge: what the join is answered decides.
+    if (!this.#inGroup || !losesAssignment(errorCode, sent, this.membership)) return
     if (errorCode !== code.illegalGeneration) this.#memberId = ""
+    this.#inGroup = false
+    this.#isLost = true
+    this.#lost.unsafeOpen()
     this.#rejoin.unsafeOpen()
   }
 
   /** The member's fiber. Ends only by a fatal error. */
   readonly run: Effect.Effect<never, FatalError> = Effect.suspend(() => {
     let failures = 0
+    let rejoins = 0
     return Effect.forever(
       Effect.gen(this, function*() {
-        if (this.#lost) yield* this.#lose
-        yield* this.#events.revoke(
-          revokedBeforeJoin(this.#settings.assignor.protocol, this.#events.owned(), this.#topics)
-        )
+        yield* this.#revoke(revokedBeforeJoin(this.#settings.assignor.protocol, this.#events.owned(), this.#topics))
+        if (this.#isLost) yield* this.#lose
         const joined = yield* Effect.either(this.#joinAndSync)
         if (joined._tag === "Left") {
           if (isFatal(joined.left)) {
@@ -126,19 +133,22 @@ export class GroupMember {
             return yield* Effect.fail(joined.left)
           }
           this.#coordinator.forgetAfter(joined.left)
-          yield* Effect.logDebug(`joining group ${this.#settings.groupId} is tried again: ${joined.left.message}`)
           failures++
+          yield* logRetry(failures, `joining group ${this.#settings.groupId} failed: ${joined.left.message}`)
           return yield* pause(this.#cluster.settings, failures)
         }
         failures = 0
-        if (joined.right === "again") return
+        if (joined.right === "again") {
+          return yield* ++rejoins > maxRejoins ? pause(this.#cluster.settings, rejoins - maxRejoins) : Effect.void
+        }
+        rejoins = 0
         const diff = diffAssignment(this.#events.owned(), joined.right)
         yield* Effect.logDebug(
           `group ${this.#settings.groupId}, generation ${this.#generationId}: ${diff.kept.length} partitions kept, ${diff.added.length} added, ${diff.revoked.length} revoked`
         )
         yield* this.#events.assign(diff.added)
         this.#events.onJoined()
-        yield* this.#events.revoke(diff.revoked)
+        yield* this.#revoke(diff.revoked)
         if (!rejoinsAfterSync(this.#settings.assignor.protocol, diff)) yield* this.#rejoin.await
       }) as Effect.Effect<void, FatalError>
     )
@@ -172,8 +182,16 @@ export class GroupMember {
       ))
   })
 
+  /** Cut short when all is lost: what is not committed by then cannot be any more. */
+  #revoke(partitions: ReadonlyArray<TopicPartition>): Effect.Effect<void> {
+    return partitions.length === 0
+      ? Effect.void
+      : Effect.raceFirst(this.#events.revoke(partitions), this.#lost.await)
+  }
+
   readonly #lose: Effect.Effect<void> = Effect.suspend(() => {
-    this.#lost = false
+    this.#isLost = false
+    this.#lost.unsafeClose()
     this.#inGroup = false
     this.#generationId = -1
     return this.#events.lose()
@@ -188,17 +206,22 @@ export class GroupMember {
         generationId: sent.generationId,
         memberId: sent.memberId
       }, { timeout: this.#settings.sessionTimeout })).pipe(
-        Effect.flatMap((response) =>
-          response.errorCode === 0 ? Effect.void : Effect.fail(this.#error("Heartbeat", response.errorCode))
-        ),
+        Effect.flatMap((response) => {
+          if (response.errorCode !== 0) return Effect.fail(this.#error("Heartbeat", response.errorCode))
+          this.#missedBeats = 0
+          return Effect.void
+        }),
         Effect.catchAll((error) => {
           const errorCode = error.reason.code
-          if (errorCode === code.rebalanceInProgress) this.#rejoin.unsafeOpen()
-          else if (errorCode !== undefined) this.membershipError(errorCode, sent)
           this.#coordinator.forgetAfter(error)
-          return errorCode === code.rebalanceInProgress
-            ? Effect.void
-            : Effect.logDebug(`heartbeat failed: ${error.message}`)
+          if (errorCode === code.rebalanceInProgress) {
+            // An answer that is older than the last join says nothing new.
+            if (this.#inGroup && sent.generationId === this.#generationId) this.#rejoin.unsafeOpen()
+            return Effect.void
+          }
+          if (errorCode !== undefined) this.membershipError(errorCode, sent)
+          this.#missedBeats++
+          return logRetry(this.#missedBeats, `heartbeat failed: ${error.message}`)
         })
       )
   })
@@ -292,8 +315,12 @@ export class GroupMember {
       const counts = new Map<string, number>()
       for (const topic of new Set(described.flatMap((member) => member.topics))) {
         const metadata = yield* Effect.either(this.#cluster.topic(topic))
-        if (metadata._tag === "Right") counts.set(topic, metadata.right.partitions.length)
-        else yield* Effect.logWarning(`group ${this.#settings.groupId}: ${metadata.left.message}`)
+        if (metadata._tag === "Left") {
+          // Only what the cluster itself says of a topic may take its partitions from the members.
+          if (metadata.left.reason.code === undefined) return yield* Effect.fail(metadata.left)
+          yield* Effect.logWarning(`group ${this.#settings.groupId}: ${metadata.left.message}`)
+        }
+        counts.set(topic, metadata._tag === "Right" ? metadata.right.partitions.length : 0)
       }
       this.#counts = counts
       const assignment = this.#settings.assignor.assign(described, counts)

@@ -34,6 +34,8 @@ export interface GroupSettings {
 }
 
 const mib = 1024 * 1024
+/** What an int32 of the protocol can hold: bytes, or milliseconds. */
+const maxInt32 = 2 ** 31 - 1
 
 const parseTopics = (owner: string, topics: ReadonlyArray<Topic.Any>) =>
   Effect.gen(function*() {
@@ -72,15 +74,31 @@ const parseFetch = (
     return {
       topics: yield* parseTopics(owner, options.topics),
       readCommitted: isolation === "read_committed",
-      maxWait: yield* check.duration("fetch.maxWait", fetch.maxWait, "500 millis"),
-      minBytes: yield* check.integer("fetch.minBytes", fetch.minBytes, 1, { min: 0, max: 2 ** 31 - 1 }),
+      // Without a wait, or with nothing to wait for, an idle consumer would ask without a pause.
+      maxWait: yield* millis(check, "fetch.maxWait", fetch.maxWait, "500 millis", 1),
+      minBytes: yield* check.integer("fetch.minBytes", fetch.minBytes, 1, { min: 1, max: maxInt32 }),
       partitionBytes: yield* check.integer("fetch.partitionBytes", fetch.partitionBytes, mib, {
         min: 1,
-        max: 2 ** 31 - 1
+        max: maxInt32
       }),
-      bufferBytes: yield* check.integer("fetch.bufferBytes", fetch.bufferBytes, 64 * mib, { min: 1, max: 2 ** 31 - 1 }),
+      bufferBytes: yield* check.integer("fetch.bufferBytes", fetch.bufferBytes, 64 * mib, { min: 1, max: maxInt32 }),
       reset
     }
+  })
+
+/** A duration in whole milliseconds, as the protocol has it. */
+const millis = (
+  check: Check,
+  option: string,
+  input: Duration.DurationInput | undefined,
+  fallback: Duration.DurationInput,
+  min = 0
+): Effect.Effect<Duration.Duration, FatalError> =>
+  Effect.flatMap(check.duration(option, input, fallback, { min }), (duration) => {
+    const millis = Math.round(Duration.toMillis(duration))
+    return millis <= maxInt32
+      ? Effect.succeed(Duration.millis(millis))
+      : check.fail(option, `must be at most ${maxInt32} milliseconds, got ${Duration.format(duration)}`)
   })
 
 /** Checks a group member's options; nothing is sent before. */
@@ -98,10 +116,8 @@ export const parseGroup = (
       "cooperative-sticky",
       "range"
     ])
-    const sessionTimeout = yield* check.duration("sessionTimeout", options.sessionTimeout, "45 seconds", { min: 1 })
-    const heartbeatInterval = yield* check.duration("heartbeatInterval", options.heartbeatInterval, "3 seconds", {
-      min: 1
-    })
+    const sessionTimeout = yield* millis(check, "sessionTimeout", options.sessionTimeout, "45 seconds", 1)
+    const heartbeatInterval = yield* millis(check, "heartbeatInterval", options.heartbeatInterval, "3 seconds", 1)
     if (Duration.greaterThanOrEqualTo(heartbeatInterval, sessionTimeout)) {
       return yield* check.fail("heartbeatInterval", "must be less than sessionTimeout; a third of it or less is usual")
     }
@@ -110,10 +126,10 @@ export const parseGroup = (
       assignor: assignor === "range" ? rangeAssignor : cooperativeStickyAssignor,
       sessionTimeout,
       heartbeatInterval,
-      rebalanceTimeout: yield* check.duration("rebalanceTimeout", options.rebalanceTimeout, "1 minute", { min: 1 }),
-      commitInterval: yield* check.duration("commitInterval", options.commitInterval, "1 second"),
-      drainTimeout: yield* check.duration("drainTimeout", options.drainTimeout, "20 seconds"),
-      closeTimeout: yield* check.duration("closeTimeout", options.closeTimeout, "10 seconds")
+      rebalanceTimeout: yield* millis(check, "rebalanceTimeout", options.rebalanceTimeout, "1 minute", 1),
+      commitInterval: yield* millis(check, "commitInterval", options.commitInterval, "1 second"),
+      drainTimeout: yield* millis(check, "drainTimeout", options.drainTimeout, "20 seconds"),
+      closeTimeout: yield* millis(check, "closeTimeout", options.closeTimeout, "10 seconds")
     }, fetch] as const
   })
 
@@ -122,8 +138,13 @@ export const parseAssign = (options: AssignOptions<any>): Effect.Effect<FetchSet
   Effect.gen(function*() {
     const check = new Check("Consumer.assign")
     const from = yield* check.oneOf("from", options.from, "earliest", ["earliest", "latest"])
-    for (const partition of options.partitions ?? []) {
-      yield* check.integer("partitions", partition, 0, { min: 0, max: 2 ** 31 - 1 })
+    const { partitions } = options
+    if (partitions !== undefined) {
+      if (!Array.isArray(partitions) || partitions.length === 0) return yield* check.fail("partitions", "is empty")
+      for (const partition of partitions) {
+        yield* check.integer("partitions", partition, -1, { min: 0, max: maxInt32 })
+      }
+      if (new Set(partitions).size < partitions.length) return yield* check.fail("partitions", "names one twice")
     }
     return yield* parseFetch("Consumer.assign", options, from)
   })

@@ -1,14 +1,15 @@
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { endOffset } from "../kernel/endOffset.ts"
-import { isCommitted, makePartitionCommit, type PartitionCommit } from "../kernel/partitionCommit.ts"
-import { type DecodeOptions, RecordsReader } from "../kernel/records.ts"
+import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
+import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { decodeRecord, type FetchedRecord } from "./record.ts"
+import { Signal } from "./signal.ts"
 
 /** The most records that one pull gives. */
 const maxChunk = 4096
-/** A damaged batch is fetched again so often before it counts as damaged in the log. */
+/** What is damaged is fetched again so often before it counts as damaged in the log. */
 const maxRefetches = 3
 
 /** Records of one partition that a consumer was given, in their order. */
@@ -17,6 +18,17 @@ export interface DeliveredChunk {
   /** What comes after them in the log. */
   readonly nextOffset: number
 }
+
+/** What a Fetch brought of one partition. */
+export interface FetchedBytes {
+  readonly bytes: Uint8Array
+  /** How far the partition can be read: no batch lies past it. */
+  readonly highWatermark: number
+  readonly options: DecodeOptions
+}
+
+/** Hears of bytes that are no longer held. */
+export type Released = (bytes: number) => void
 
 /**
  * A partition while it is assigned: what was fetched of it and not yet
@@ -31,20 +43,26 @@ export class AssignedPartition {
   readonly key: string
   /** The generation in which it was assigned. */
   readonly generation: number
+  /** Records came, or the status changed. */
+  readonly changed = new Signal()
   status: "active" | "draining" | "ended" = "active"
-  /** Where to fetch next; undefined until the start position is known. */
+  /** Where to fetch next; undefined while nothing is to be fetched: before it is started, and once it has failed. */
   fetchOffset: number | undefined
-  /** After the last record delivered; undefined until the start position is known. */
-  delivered: number | undefined
   /** Not to be fetched before, in milliseconds. */
   retryAt = 0
   failures = 0
   commit: PartitionCommit = makePartitionCommit(null)
+  /** Where delivery goes on. */
+  #next = 0
+  /** After the last record delivered: what is past it and before `#next` has no records. */
+  #recordsEnd = 0
+  /** The largest `#next` so far, from which a reader that begins again goes back; -1 before the start. */
+  #furthest = -1
   #startOffset = 0
-  /** Called when records came, or the status changed. */
-  onChange: () => void = () => {}
-  #buffers: Array<{ readonly reader: RecordsReader; readonly bytes: number }> = []
+  #buffers: Array<{ readonly reader: RecordsReader; readonly from: number; readonly bytes: number }> = []
   #refetches = 0
+  /** Why delivery cannot go on. */
+  #failure: KafkaError | undefined
 
   constructor(definition: Topic.Any, partition: number, generation: number) {
     this.definition = definition
@@ -57,105 +75,182 @@ export class AssignedPartition {
     return this.definition.name
   }
 
-  /** Where to start, before anything is fetched. */
+  /** Where to start, and what the group has committed. */
   start(offset: number, committed: number | null): void {
     this.fetchOffset = offset
-    this.delivered = offset
+    this.#next = offset
+    this.#recordsEnd = offset
+    this.#furthest = offset
     this.#startOffset = offset
     this.commit = makePartitionCommit(committed)
   }
 
-  /** Starts elsewhere: what was fetched is dropped. Gives the bytes that it took. */
-  reset(offset: number): number {
-    this.fetchOffset = offset
-    this.delivered = offset
-    return this.#drop()
+  /** Whether it is known where it starts. */
+  get isStarted(): boolean {
+    return this.#furthest >= 0
   }
 
-  /** Takes what a Fetch from `fetchOffset` brought; false if it is not what comes next here. */
-  fetched(bytes: Uint8Array, options: DecodeOptions): boolean {
-    if (this.status !== "active" || options.fetchOffset !== this.fetchOffset) return false
-    this.#buffers.push({ reader: new RecordsReader(bytes, options), bytes: bytes.length })
-    this.fetchOffset = endOffset(bytes, options.fetchOffset)
-    this.failures = 0
-    this.onChange()
-    return true
+  /** Everything before `offset` is processed. Gives the position to be committed. */
+  settle(offset: number): number {
+    // A position that was not delivered can only be a mistake, or that of a log that is gone: it would skip records.
+    const position = Math.max(this.#startOffset, Math.min(offset, this.#furthest))
+    this.commit = settle(this.commit, position < this.#recordsEnd ? position : Math.max(position, this.#next))
+    return position
   }
 
-  get hasRecords(): boolean {
-    return this.#buffers.length > 0 && this.status === "active"
+  /** After the last record delivered; undefined if none was. */
+  get deliveredEnd(): number | undefined {
+    return this.#recordsEnd > this.#startOffset ? this.#recordsEnd : undefined
+  }
+
+  get #settledOffset(): number {
+    return this.commit.position?.offset ?? this.#startOffset
   }
 
   /**
-   * The next records for the application. `released` hears of the bytes that
-   * are no longer held; `refetch` says that the rest is to be fetched again.
+   * A new reader begins: what the last one was given and did not settle comes
+   * again.
    */
-  take(released: (bytes: number) => void): DeliveredChunk | KafkaError | "refetch" | undefined {
-    while (this.hasRecords) {
-      const { bytes, reader } = this.#buffers[0]!
+  rewind(released: Released): void {
+    const settled = this.#settledOffset
+    if (this.status !== "active" || (this.#next <= settled && this.#failure === undefined)) return
+    this.#failure = undefined
+    this.#refetches = 0
+    this.#recordsEnd = settled
+    released(this.#goTo(settled))
+  }
+
+  /**
+   * Goes on elsewhere, since the log does not have what comes after `offset`.
+   * Gives the bytes that are no longer held.
+   */
+  reset(offset: number, start: number): number {
+    const isSettled = this.#buffers.length === 0 && this.#settledOffset >= this.#recordsEnd
+    if (start > offset && !isSettled) {
+      // The log's beginning was deleted: what is in hand is still to be processed, and settles what comes next.
+      this.fetchOffset = start
+      return 0
+    }
+    // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
+    // lost if nothing follows.
+    const bytes = this.#drop()
+    this.start(start, null)
+    this.settle(start)
+    return bytes
+  }
+
+  /** Takes what a Fetch from `fetchOffset` brought; false if it is not what comes next here. */
+  fetched({ bytes, highWatermark, options }: FetchedBytes): boolean {
+    if (this.status !== "active" || options.fetchOffset !== this.fetchOffset) return false
+    this.failures = 0
+    const end = endOffset(bytes, options.fetchOffset)
+    if (end > highWatermark) {
+      // A batch's checksum does not cover its offset: only the log's end shows that it is wrong.
+      this.#damaged(`an offset of ${end - 1} before the high watermark ${highWatermark}`)
+      return false
+    }
+    this.#buffers.push({ reader: new RecordsReader(bytes, options), from: options.fetchOffset, bytes: bytes.length })
+    this.fetchOffset = end
+    this.changed.notify()
+    return true
+  }
+
+  /** The next records for the application, or why there are none and will be none. */
+  take(released: Released): DeliveredChunk | KafkaError | undefined {
+    if (this.status !== "active") return undefined
+    while (this.#failure === undefined && this.#buffers.length > 0) {
+      const { bytes, from, reader } = this.#buffers[0]!
       const chunk = reader.next(maxChunk)
-      if (chunk === undefined) {
+      if (chunk !== undefined) {
+        const delivered = this.#deliver(chunk, released)
+        if (delivered !== undefined) return delivered
+      } else if (reader.error !== undefined || reader.nextOffset === from) {
+        released(this.#goTo(Math.max(this.#next, reader.nextOffset)))
+        const isDamage = reader.error === undefined || reader.error.reason === "CorruptBatch"
+        this.#damaged(reader.error?.message ?? "not one whole batch", isDamage, reader.error)
+      } else {
         this.#buffers.shift()
         released(bytes)
-        const { error } = reader
-        if (error === undefined) {
-          // Control records and compaction move on without records.
-          this.delivered = Math.max(this.delivered!, reader.nextOffset)
-          continue
-        }
-        released(this.reset(Math.max(this.delivered!, reader.nextOffset)))
-        if (error.reason === "CorruptBatch" && this.#refetches++ < maxRefetches) return "refetch"
-        this.status = "draining"
-        return new FatalError({
-          reason: { _tag: "CorruptRecords", topic: this.topic, partition: this.partition },
-          scope: "partition",
-          message: `topic ${this.topic}, partition ${this.partition}: ${error.message}`,
-          cause: error
-        })
+        this.#passOver(reader.nextOffset)
       }
-      this.#refetches = 0
-      const records: Array<FetchedRecord> = new Array(chunk.records.length)
-      for (let i = 0; i < records.length; i++) {
-        const record = decodeRecord(this.definition, this.partition, this.generation, chunk.records[i]!)
-        if ("_tag" in record) {
-          // Those before it are delivered; it comes again, first, with the next pull.
-          if (i === 0) return record
-          const before = chunk.records[i]!.offset
-          released(this.reset(before))
-          this.delivered = before
-          records.length = i
-          return { records, nextOffset: before }
-        }
-        records[i] = record
-      }
-      this.delivered = chunk.nextOffset
-      return { records, nextOffset: chunk.nextOffset }
     }
-    return undefined
+    return this.#failure
+  }
+
+  #deliver(chunk: RecordChunk, released: Released): DeliveredChunk | undefined {
+    this.#refetches = 0
+    const records: Array<FetchedRecord> = new Array(chunk.records.length)
+    for (let i = 0; i < records.length; i++) {
+      const view = chunk.records[i]!
+      const record = decodeRecord(this.definition, this.partition, this.generation, view)
+      if ("_tag" in record) {
+        // Those before it are delivered; the next pull fails.
+        released(this.#goTo(view.offset))
+        this.#fail(record)
+        if (i === 0) return undefined
+        records.length = i
+        return this.#delivered(records, view.offset)
+      }
+      records[i] = record
+    }
+    return this.#delivered(records, chunk.nextOffset)
+  }
+
+  #delivered(records: ReadonlyArray<FetchedRecord>, nextOffset: number): DeliveredChunk {
+    this.#next = nextOffset
+    this.#furthest = Math.max(this.#furthest, nextOffset)
+    this.#recordsEnd = records[records.length - 1]!.view.offset + 1
+    return { records, nextOffset }
+  }
+
+  /** Control records, compaction and aborted transactions move on without records. */
+  #passOver(offset: number): void {
+    if (offset <= this.#next) return
+    this.#next = offset
+    this.#furthest = Math.max(this.#furthest, offset)
+    const { position } = this.commit
+    if (position !== null && position.offset >= this.#recordsEnd) this.settle(offset)
+  }
+
+  #damaged(problem: string, fetchAgain = true, cause?: unknown): void {
+    if (fetchAgain && this.#refetches++ < maxRefetches) return
+    this.#fail(
+      new FatalError({
+        reason: { _tag: "CorruptRecords", topic: this.topic, partition: this.partition },
+        scope: "partition",
+        message: `topic ${this.topic}, partition ${this.partition}, at offset ${this.#next}: ${problem}`,
+        cause
+      })
+    )
+  }
+
+  /** Every pull fails, and nothing is fetched, until a reader begins again. */
+  #fail(error: KafkaError): void {
+    this.#failure = error
+    this.fetchOffset = undefined
+    this.changed.notify()
   }
 
   /** Delivers nothing more. Gives the bytes that are no longer held. */
   drain(): number {
-    if (this.status === "active") {
-      this.status = "draining"
-      this.onChange()
-    }
-    return this.#drop()
-  }
-
-  /** Whether all that was delivered is settled and committed. */
-  get isSettled(): boolean {
-    return isCommitted(this.commit) &&
-      (this.delivered === undefined ||
-        Math.max(this.commit.committed ?? 0, this.#startOffset) >= this.delivered)
+    return this.#stop("draining")
   }
 
   /** Given up, or lost. Gives the bytes that are no longer held. */
   end(): number {
-    this.status = "ended"
-    const bytes = this.#drop()
-    this.onChange()
-    return bytes
+    return this.#stop("ended")
+  }
+
+  #stop(status: "draining" | "ended"): number {
+    if (this.status !== "ended") this.status = status
+    this.changed.notify()
+    return this.#drop()
+  }
+
+  #goTo(offset: number): number {
+    this.fetchOffset = offset
+    this.#next = offset
+    return this.#drop()
   }
 
   #drop(): number {

@@ -1,13 +1,14 @@
 import * as Effect from "effect/Effect"
 
-import type { KafkaError } from "../../KafkaError.ts"
-import { RetriableError } from "../../KafkaError.ts"
+import { type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
-import { fromCode } from "../errors.ts"
+import { fromCode, isFatal } from "../errors.ts"
+import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import { ListOffsets } from "../protocol/api/listOffsets.ts"
+import { OffsetFetch } from "../protocol/api/offsetFetch.ts"
+import type { Coordinator } from "./coordinator.ts"
 import type { FetchSettings } from "./options.ts"
-import type { AssignedPartition } from "./partition.ts"
 
 const latest = -1
 const earliest = -2
@@ -16,19 +17,15 @@ const earliest = -2
 export const listOffset = (
   cluster: Cluster,
   pool: ConnectionPool,
-  partition: AssignedPartition,
+  { partition: index, topic }: TopicPartition,
   settings: Pick<FetchSettings, "readCommitted" | "reset">
 ): Effect.Effect<number, KafkaError> =>
   Effect.gen(function*() {
-    const { partition: index, topic } = partition
     const metadata = yield* cluster.topic(topic)
     const place = { operation: "ListOffsets", scope: "partition", topic, partition: index } as const
     const leader = metadata.partitions[index]
     const address = leader === undefined ? undefined : cluster.address(leader.leader)
-    if (leader === undefined || address === undefined) {
-      yield* cluster.refresh
-      return yield* Effect.fail(fromCode(5, place))
-    }
+    if (leader === undefined || address === undefined) return yield* Effect.fail(fromCode(5, place))
     const connection = yield* pool.get(address)
     const response = yield* connection.request(ListOffsets, {
       replicaId: -1,
@@ -44,19 +41,61 @@ export const listOffset = (
       }]
     }, { maxVersion: 9 })
     const answer = response.topics[0]?.partitions[0]
-    if (answer === undefined) {
-      return yield* Effect.fail(
-        new RetriableError({
-          reason: { _tag: "InvalidResponse", topic, partition: index },
-          scope: "partition",
-          message: `ListOffsets: the answer does not name topic ${topic}, partition ${index}`
-        })
+    if (answer === undefined) return yield* Effect.fail(unanswered("ListOffsets", { topic, partition: index }))
+    return answer.errorCode === 0 ? answer.offset : yield* Effect.fail(fromCode(answer.errorCode, place))
+  }).pipe(
+    // The leader may be another one by now.
+    Effect.tapError((error) => isFatal(error) ? Effect.void : Effect.ignore(cluster.refresh))
+  )
+
+/** What a group has committed, by partition; those without an offset are left out. One attempt. */
+export const committedOffsets = (
+  groupId: string,
+  coordinator: Coordinator,
+  pool: ConnectionPool,
+  partitions: ReadonlyArray<TopicPartition>
+): Effect.Effect<ReadonlyMap<string, number>, KafkaError> => {
+  const byTopic = new Map<string, Array<number>>()
+  for (const { partition, topic } of partitions) {
+    const list = byTopic.get(topic)
+    if (list === undefined) byTopic.set(topic, [partition])
+    else list.push(partition)
+  }
+  const topics = Array.from(byTopic, ([name, partitionIndexes]) => ({ name, partitionIndexes }))
+  return coordinator.connection(pool).pipe(
+    Effect.flatMap((connection) =>
+      connection.request(
+        OffsetFetch,
+        (connection.version(OffsetFetch) ?? 0) >= 8
+          ? { groups: [{ groupId, topics }], requireStable: true }
+          : { groupId, topics, requireStable: (connection.version(OffsetFetch) ?? 0) >= 7 }
       )
-    }
-    if (answer.errorCode !== 0) {
-      const error = fromCode(answer.errorCode, place)
-      if (error._tag === "RetriableError") yield* cluster.refresh
-      return yield* Effect.fail(error)
-    }
-    return answer.offset
+    ),
+    Effect.flatMap((response) => {
+      const answer = response.groups[0] ?? response
+      const answered = new Map<string, number>()
+      let { errorCode } = answer
+      for (const { name, partitions } of answer.topics) {
+        for (const { committedOffset, errorCode: code, partitionIndex } of partitions) {
+          if (code !== 0) errorCode = code
+          answered.set(topicPartitionKey({ topic: name, partition: partitionIndex }), committedOffset)
+        }
+      }
+      if (errorCode !== 0) {
+        return Effect.fail(fromCode(errorCode, { operation: `OffsetFetch of group ${groupId}`, scope: "client" }))
+      }
+      // What the answer leaves out must not pass for "none", which the reset policy decides.
+      const missing = partitions.find((partition) => !answered.has(topicPartitionKey(partition)))
+      if (missing !== undefined) return Effect.fail(unanswered("OffsetFetch", missing))
+      return Effect.succeed(new Map(Array.from(answered).filter(([, offset]) => offset >= 0)))
+    }),
+    Effect.tapError((error) => Effect.sync(() => coordinator.forgetAfter(error)))
+  )
+}
+
+const unanswered = (operation: string, { partition, topic }: TopicPartition): RetriableError =>
+  new RetriableError({
+    reason: { _tag: "InvalidResponse", topic, partition },
+    scope: "partition",
+    message: `${operation}: the answer does not name topic ${topic}, partition ${partition}`
   })

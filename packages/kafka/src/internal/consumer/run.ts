@@ -12,7 +12,7 @@ import type { KafkaError } from "../../KafkaError.ts"
 import { bounded, once } from "../fiber.ts"
 import { tracedProcess } from "../telemetry/process.ts"
 import type { Committer } from "./committer.ts"
-import type { Delivery } from "./delivery.ts"
+import type { Delivery, Pulled } from "./delivery.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { FetchedRecord } from "./record.ts"
 
@@ -24,7 +24,10 @@ export interface RunContext {
   readonly committer: Committer
   readonly owned: () => Iterable<AssignedPartition>
   readonly drainTimeout: Duration.Duration
+  readonly closeTimeout: Duration.Duration
 }
+
+type Handler<E, R> = (record: FetchedRecord) => Effect.Effect<unknown, E, R>
 
 /**
  * A handler over all records: one at a time in each partition, the partitions
@@ -33,16 +36,16 @@ export interface RunContext {
  */
 export class Run {
   readonly #context: RunContext
-  readonly #lanes = new Map<AssignedPartition, Fiber.RuntimeFiber<void>>()
+  readonly #lanes = new Map<AssignedPartition, Fiber.RuntimeFiber<void, unknown>>()
+  readonly #ended = Deferred.unsafeMake<void, unknown>(FiberId.none)
   #stopping = false
   #startLane: (partition: AssignedPartition) => void = () => {}
-  #drain: Effect.Effect<void> = Effect.void
 
   constructor(context: RunContext) {
     this.#context = context
   }
 
-  /** A partition was assigned. */
+  /** A partition was started. */
   start(partition: AssignedPartition): void {
     this.#startLane(partition)
   }
@@ -64,111 +67,87 @@ export class Run {
   }
 
   /** Stops the pull, awaits the handlers, commits, and ends what is left: each within its bound. */
-  get drain(): Effect.Effect<void> {
-    return Effect.suspend(() => this.#drain)
+  readonly drain: Effect.Effect<void> = once(Effect.gen(this, function*() {
+    const { closeTimeout, committer, delivery, drainTimeout, owned } = this.#context
+    this.#stopping = true
+    delivery.wake()
+    const idle = yield* bounded(
+      Effect.suspend(() => Effect.forEach(Array.from(this.#lanes.values()), Fiber.await, { discard: true })),
+      drainTimeout
+    )
+    if (Option.isNone(idle)) {
+      yield* Effect.logWarning(
+        `${this.#lanes.size} handlers did not end within ${Duration.format(drainTimeout)}: interrupted`
+      )
+    }
+    const committed = yield* bounded(committer.flush(owned()), closeTimeout)
+    if (Option.isNone(committed)) {
+      yield* Effect.logWarning(`not all was committed within ${Duration.format(closeTimeout)}`)
+    }
+    yield* bounded(Effect.suspend(() => Fiber.interruptAll(Array.from(this.#lanes.values()))), "1 second")
+    Deferred.unsafeDone(this.#ended, Exit.void)
+  }))
+
+  /**
+   * Runs until the delivery stops or something fails; drained when it returns.
+   * To be run uninterruptibly: `restore` makes the wait interruptible.
+   */
+  run<E, R>(
+    handler: Handler<E, R>,
+    restore: <A, E1, R1>(effect: Effect.Effect<A, E1, R1>) => Effect.Effect<A, E1, R1>
+  ): Effect.Effect<void, KafkaError | E, R> {
+    const { delivery } = this.#context
+    return Effect.flatMap(Effect.runtime<R>(), (runtime) => {
+      const fork = Runtime.runFork(runtime)
+      this.#startLane = (partition) => {
+        if (this.#stopping || partition.status !== "active" || this.#lanes.has(partition)) return
+        // The runtime was made where nothing is interruptible.
+        const fiber = fork(Effect.interruptible(this.#lane(partition, handler)))
+        this.#lanes.set(partition, fiber)
+        fiber.addObserver((exit) => {
+          this.#lanes.delete(partition)
+          if (Exit.isSuccess(exit)) return
+          // A handler that was interrupted by itself, not by us, leaves its record undone: that is a failure too.
+          const byUs = Cause.isInterruptedOnly(exit.cause) && (this.#stopping || partition.status !== "active")
+          if (!byUs) Deferred.unsafeDone(this.#ended, exit)
+        })
+      }
+      const stopListening = delivery.onStop(() =>
+        Deferred.unsafeDone(this.#ended, delivery.failure === undefined ? Exit.void : Exit.fail(delivery.failure))
+      )
+      for (const partition of delivery.partitions) this.#startLane(partition)
+      return Effect.flatMap(
+        Effect.exit(restore(Deferred.await(this.#ended as Deferred.Deferred<void, KafkaError | E>))),
+        (exit) => Effect.zipRight(Effect.zipRight(Effect.sync(stopListening), this.drain), exit)
+      )
+    })
   }
 
-  /** Runs until the consumer closes or something fails; drained when it returns. */
-  run<E, R>(
-    handler: (record: FetchedRecord) => Effect.Effect<unknown, E, R>
-  ): Effect.Effect<void, KafkaError | E, R> {
-    const { committer, delivery, drainTimeout, owned } = this.#context
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Effect.runtime<R>(), (runtime) => {
-        const ended = Deferred.unsafeMake<void, KafkaError | E>(FiberId.none)
-        const lane = (partition: AssignedPartition): Effect.Effect<void, KafkaError | E, R> =>
-          Effect.catchAll(
-            Effect.forever(Effect.flatMap(
-              this.#stopping ? Effect.fail(Option.none()) : delivery.pullFrom(partition),
-              ({ nextOffset, records }) =>
-                Effect.mapError(
-                  Effect.zipRight(
-                    this.#handleAll(partition, records, handler),
-                    Effect.sync(() => {
-                      if (!this.#stopping && partition.status === "active") committer.settle(partition, nextOffset)
-                    })
-                  ),
-                  Option.some
-                )
-            )),
-            Option.match({ onNone: () => Effect.void, onSome: (error: KafkaError | E) => Effect.fail(error) })
-          )
-        this.#startLane = (partition) => {
-          if (this.#stopping || partition.status !== "active" || this.#lanes.has(partition)) return
-          const fiber = Runtime.runFork(runtime)(lane(partition))
-          this.#lanes.set(partition, fiber as Fiber.RuntimeFiber<void>)
-          fiber.addObserver((exit) => {
-            this.#lanes.delete(partition)
-            if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) Deferred.unsafeDone(ended, exit)
-          })
-        }
-        this.#drain = once(
-          Effect.gen(this, function*() {
-            this.#stopping = true
-            delivery.wake()
-            const idle = yield* bounded(
-              Effect.forEach(Array.from(this.#lanes.values()), Fiber.await, { discard: true }),
-              drainTimeout
-            )
-            if (idle._tag === "None") {
-              yield* Effect.logWarning(
-                `${this.#lanes.size} handlers did not end within ${Duration.format(drainTimeout)}: interrupted`
-              )
-            }
-            yield* bounded(commitSettled(committer, owned()), drainTimeout)
-            yield* bounded(Fiber.interruptAll(this.#lanes.values()), "1 second")
-            Deferred.unsafeDone(ended, Exit.void)
-          })
-        )
-        for (const partition of owned()) this.#startLane(partition)
-        const stopped = Effect.repeat(delivery.changed, { while: () => delivery.isOpen })
-        const awaitEnd = Effect.raceFirst(
-          Deferred.await(ended),
-          delivery.isOpen ? stopped : Effect.void
-        )
-        return Effect.flatMap(Effect.exit(restore(awaitEnd)), (exit) =>
-          Effect.zipRight(
-            this.#drain,
-            Effect.suspend(() => {
-              const failure = delivery.failure
-              return Exit.isSuccess(exit) && failure !== undefined ? Effect.fail(failure) : Effect.asVoid(exit)
-            })
-          ))
-      })
+  #lane<E, R>(partition: AssignedPartition, handler: Handler<E, R>): Effect.Effect<void, KafkaError | E, R> {
+    const pull = this.#context.delivery.pullFrom(partition, () => !this.#stopping)
+    return Effect.catchAll(
+      Effect.forever(Effect.flatMap(
+        pull,
+        (pulled) => Effect.mapError(this.#handleAll(pulled, handler), Option.some)
+      )),
+      Option.match({ onNone: () => Effect.void, onSome: (error: KafkaError | E) => Effect.fail(error) })
     )
   }
 
-  #handleAll<E, R>(
-    partition: AssignedPartition,
-    records: ReadonlyArray<FetchedRecord>,
-    handler: (record: FetchedRecord) => Effect.Effect<unknown, E, R>
-  ): Effect.Effect<void, E, R> {
+  #handleAll<E, R>({ nextOffset, partition, records }: Pulled, handler: Handler<E, R>): Effect.Effect<void, E, R> {
     const { clientId, committer, groupId } = this.#context
+    const consumer = { clientId, groupId }
     let index = 0
     return Effect.whileLoop({
       while: () => index < records.length && !this.#stopping && partition.status === "active",
-      body: () => tracedProcess(records[index]!, { clientId, groupId }, handler),
+      body: () => tracedProcess(records[index]!, consumer, handler),
       step: () => {
+        const record = records[index++]!
         // Lost meanwhile: another member has it, and will get the record again.
-        if (partition.status !== "ended") committer.settle(partition, records[index]!.view.offset + 1)
-        index++
+        if (partition.status === "ended") return
+        partition.settle(index === records.length ? nextOffset : record.view.offset + 1)
+        committer.requestSoon()
       }
     })
   }
 }
-
-/** Commits whatever is settled and still owned. */
-export const commitSettled = (
-  committer: Committer,
-  partitions: Iterable<AssignedPartition>
-): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const targets = Array.from(partitions).flatMap((partition) =>
-      partition.commit.position === null || partition.status === "ended"
-        ? []
-        : [{ partition, offset: partition.commit.position.offset }]
-    )
-    return targets.length === 0
-      ? Effect.void
-      : Effect.catchAll(committer.commit(targets), (error) => Effect.logWarning(`not committed: ${error.message}`))
-  })

@@ -1,15 +1,22 @@
 import type { KafkaError } from "../../KafkaError.ts"
+import { batchHeaderSize } from "./batchHeader.ts"
 import type { Codec } from "./compression.ts"
 import type { Header } from "./header.ts"
-import { BatchBuilder, recordSizeUpperBound, restamp } from "./recordBatch.ts"
+import { BatchBuilder, restamp } from "./recordBatch.ts"
 
-/** A record as it waits to be accepted: serialized, checked, its partition chosen. */
-export interface PendingRecord {
+/** A record in bytes. */
+export interface SerializedRecord {
   readonly key: Uint8Array | null
   readonly value: Uint8Array | null
   readonly headers: ReadonlyArray<Header>
   /** Milliseconds. */
   readonly timestamp: number
+}
+
+/** A record as it waits to be accepted: serialized and checked. */
+export interface PendingRecord extends SerializedRecord {
+  /** At least the bytes that it takes in a batch: its `recordSizeUpperBound`. */
+  readonly size: number
 }
 
 /** How much may be held, and when a batch goes. */
@@ -20,7 +27,7 @@ export interface AccumulatorOptions {
   readonly bufferBytes: number
   /** Accepted records whose report was not handled yet; see {@link Accumulator.reported}. Infinity without reports. */
   readonly maxUnreported: number
-  /** How long an open batch waits for more records, in milliseconds. */
+  /** How long an open batch waits for more records, in milliseconds, unless somebody waits for room. */
   readonly linger: number
   /** How long after its first record a batch may still be sent, in milliseconds. */
   readonly deliveryTimeout: number
@@ -88,7 +95,7 @@ export class PartitionBuffer<Entry> {
   /** One batch in flight keeps the order of acceptance. */
   inFlight: Batch<Entry> | undefined
   /** Callers that wait for room, in their order. */
-  waiting = 0
+  readonly waiters = new Set<Waiter>()
   reserved = 0
   /** Why nothing can be sent to it at the moment. */
   lastError: KafkaError | undefined
@@ -107,12 +114,14 @@ export class PartitionBuffer<Entry> {
   }
 }
 
-interface Waiter<Entry> {
-  readonly partition: PartitionBuffer<Entry>
+/** A record that waits for room. */
+interface Waiter {
   readonly size: number
-  readonly exempt: boolean
   readonly admit: () => void
 }
+
+/** Why there is no room: everything is taken, or the partition has its share. */
+type Refusal = "full" | "share"
 
 /**
  * Records on their way to the cluster: in batches by partition, within a bound
@@ -126,7 +135,12 @@ export class Accumulator<Entry> {
   readonly #active = new Set<PartitionBuffer<Entry>>()
   /** Batches without an outcome. */
   readonly #incomplete = new Set<Batch<Entry>>()
-  #waiters: Array<Waiter<Entry>> = []
+  /** Partitions with waiters; the one whose turn it is comes first. */
+  readonly #waiting = new Set<PartitionBuffer<Entry>>()
+  /** Waiters that are exempt from the bound on reports, with their partitions. */
+  readonly #exempt = new Map<Waiter, PartitionBuffer<Entry>>()
+  /** Whether whose turn it is waits for room that any partition could give: nobody may overtake, or large records would starve. */
+  #isFull = false
   #reserved = 0
   #unreported = 0
   /** While positive, open batches do not linger. */
@@ -153,8 +167,9 @@ export class Accumulator<Entry> {
     return this.#active
   }
 
-  get waiting(): number {
-    return this.#waiters.length
+  /** Whether anybody waits for room. */
+  get hasWaiters(): boolean {
+    return this.#waiting.size > 0 || this.#exempt.size > 0
   }
 
   /** The buffer of a partition; made when first asked for. */
@@ -171,12 +186,23 @@ export class Accumulator<Entry> {
     }
   }
 
+  /** Whether the partition takes a record into its open batch. */
+  joinsBatch(partition: PartitionBuffer<Entry>, record: PendingRecord): boolean {
+    const { open } = partition
+    return open !== undefined && open.builder.size + record.size <= this.#options.batchBytes
+  }
+
+  /** Whether the partition alone is in the way of a record: it has its share of the bound, or others wait there already. */
+  isCrowded(partition: PartitionBuffer<Entry>, record: PendingRecord): boolean {
+    return partition.waiters.size > 0 || this.#refusal(partition, record.size, false) === "share"
+  }
+
   /**
    * Accepts a record if there is room for it and nobody waits before it: copies
    * it into the partition's open batch.
    *
-   * @param exempt from the bound on reports: a record sent by a report's handler,
-   *   which would else wait for itself
+   * @param exempt from the bound on reports and from the queue: a record sent by
+   *   a report's handler, which would else wait for itself
    */
   append(
     partition: PartitionBuffer<Entry>,
@@ -185,16 +211,18 @@ export class Accumulator<Entry> {
     now: number,
     exempt: boolean
   ): boolean {
-    const size = recordSizeUpperBound(record.key, record.value, record.headers)
-    if ((partition.waiting > 0 && !exempt) || !this.#hasRoom(partition, size, exempt)) return false
-    this.#add(partition, record, entry, now, size)
+    if (!exempt && (this.#isFull || partition.waiters.size > 0)) return false
+    if (this.#refusal(partition, record.size, exempt) !== undefined) return false
+    this.#add(partition, record, entry, now)
+    // It may have used up the share of whose turn it is, who then holds up nobody else.
+    if (this.#isFull) this.#admit()
     return true
   }
 
   /**
-   * Queues behind those who wait for room in the same partition. When it is this
-   * record's turn it is accepted, and `admitted` is called; the result withdraws
-   * it before that.
+   * Queues a record that was not accepted behind those who wait in the same
+   * partition. When it is this record's turn it is accepted, and `admitted` is
+   * called; the result withdraws it before that.
    */
   wait(
     partition: PartitionBuffer<Entry>,
@@ -204,23 +232,24 @@ export class Accumulator<Entry> {
     now: () => number,
     admitted: () => void
   ): () => void {
-    const size = recordSizeUpperBound(record.key, record.value, record.headers)
-    const waiter: Waiter<Entry> = {
-      partition,
-      size,
-      exempt,
+    const waiter: Waiter = {
+      size: record.size,
       admit: () => {
-        this.#add(partition, record, entry, now(), size)
+        this.#add(partition, record, entry, now())
         admitted()
       }
     }
-    partition.waiting++
-    this.#waiters.push(waiter)
+    if (exempt) {
+      this.#exempt.set(waiter, partition)
+    } else {
+      partition.waiters.add(waiter)
+      this.#waiting.add(partition)
+    }
+    const isFirst = exempt || partition.waiters.size === 1
+    if (isFirst && this.#refusal(partition, record.size, exempt) === "full") this.#isFull = true
     return () => {
-      const index = this.#waiters.indexOf(waiter)
-      if (index === -1) return
-      this.#waiters.splice(index, 1)
-      partition.waiting--
+      if (exempt ? !this.#exempt.delete(waiter) : !partition.waiters.delete(waiter)) return
+      if (partition.waiters.size === 0) this.#waiting.delete(partition)
       this.#admit()
     }
   }
@@ -228,13 +257,15 @@ export class Accumulator<Entry> {
   /** The reports of so many records were handled. */
   reported(count: number): void {
     this.#unreported -= count
-    if (this.#waiters.length > 0) this.#admit()
+    if (this.hasWaiters) this.#admit()
   }
 
-  /** Sends away everyone who waits for room. */
-  dismissWaiters(): void {
-    for (const waiter of this.#waiters) waiter.partition.waiting--
-    this.#waiters = []
+  /** Sends away who waits for room; the exempt only if `all`. */
+  dismissWaiters(all: boolean): void {
+    for (const partition of this.#waiting) partition.waiters.clear()
+    this.#waiting.clear()
+    if (all) this.#exempt.clear()
+    this.#admit()
   }
 
   /**
@@ -332,18 +363,18 @@ export class Accumulator<Entry> {
     }
     this.#reserved -= batch.reserved
     partition.reserved -= batch.reserved
-    if (this.#waiters.length > 0) this.#admit()
+    if (this.hasWaiters) this.#admit()
   }
 
   /**
    * Puts smaller batches in the place of one that was in flight and too large.
    * They keep its deadline and entries, and get new sequences in a new epoch.
    */
-  split(batch: Batch<Entry>, records: ReadonlyArray<PendingRecord>, retryAt: number): void {
+  split(batch: Batch<Entry>, records: ReadonlyArray<SerializedRecord>, retryAt: number): void {
     const partition = batch.partition
     const half = Math.ceil(records.length / 2)
     const parts = [0, half].map((start) => {
-      const part = new Batch(partition, batch.createdAt, batch.deadline, batch.builder.size)
+      const part = new Batch(partition, batch.createdAt, batch.deadline, Math.ceil(batch.builder.size / 2))
       for (let i = start; i < Math.min(start + half, records.length); i++) {
         const record = records[i]!
         part.builder.append(record.timestamp, record.key, record.value, record.headers)
@@ -376,24 +407,29 @@ export class Accumulator<Entry> {
     }
   }
 
-  #hasRoom(partition: PartitionBuffer<Entry>, size: number, exempt: boolean): boolean {
+  #refusal(partition: PartitionBuffer<Entry>, size: number, exempt: boolean): Refusal | undefined {
     const { batchBytes, bufferBytes, maxUnreported } = this.#options
-    if (this.#unreported >= maxUnreported && !exempt) return false
+    if (this.#unreported >= maxUnreported && !exempt) return "full"
+    // Whatever its size, a record fits into an empty buffer.
+    if (this.#reserved === 0) return undefined
+    const { open } = partition
+    const needed = open !== undefined && open.builder.size + size <= batchBytes ? size : batchHeaderSize + size
     // One partition without a leader must leave room for the others.
     const share = Math.max(bufferBytes / 4, Math.min(bufferBytes, 2 * batchBytes))
-    return this.#reserved === 0 ||
-      (this.#reserved + size <= bufferBytes && (partition.reserved === 0 || partition.reserved + size <= share))
+    if (partition.reserved > 0 && partition.reserved + needed > share) return "share"
+    return this.#reserved + needed > bufferBytes ? "full" : undefined
   }
 
-  #add(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number, size: number): void {
+  #add(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number): void {
+    const { batchBytes, deliveryTimeout } = this.#options
     let batch = partition.open
-    if (batch !== undefined && batch.builder.size + size > this.#options.batchBytes) {
+    if (batch !== undefined && batch.builder.size + record.size > batchBytes) {
       batch.sealed = true
       batch = undefined
     }
     let before = 0
     if (batch === undefined) {
-      batch = new Batch(partition, now, now + this.#options.deliveryTimeout, initialCapacity(size, this.#options))
+      batch = new Batch(partition, now, now + deliveryTimeout, initialCapacity(record.size, batchBytes))
       partition.queue.push(batch)
       this.#incomplete.add(batch)
       this.#active.add(partition)
@@ -409,33 +445,40 @@ export class Accumulator<Entry> {
     this.#unreported++
   }
 
-  /** In the order of arrival; a partition without room holds up only those behind it in the same partition. */
+  /** One after the other in each partition, and the partitions in turn. One that has its share holds up only itself. */
   #admit(): void {
-    const blocked = new Set<PartitionBuffer<Entry>>()
-    const waiters = this.#waiters
-    const kept: Array<Waiter<Entry>> = []
-    // Whoever starts to wait meanwhile comes after those who do already.
-    this.#waiters = []
-    for (let i = 0; i < waiters.length; i++) {
-      const waiter = waiters[i]!
-      if (
-        (waiter.exempt || !blocked.has(waiter.partition)) && this.#hasRoom(waiter.partition, waiter.size, waiter.exempt)
-      ) {
-        waiter.partition.waiting--
-        waiter.admit()
-      } else {
-        blocked.add(waiter.partition)
-        kept.push(waiter)
+    this.#isFull = false
+    for (const [waiter, partition] of this.#exempt) {
+      const refusal = this.#refusal(partition, waiter.size, true)
+      if (refusal === "full") {
+        this.#isFull = true
+        return
       }
+      if (refusal === "share") continue
+      this.#exempt.delete(waiter)
+      waiter.admit()
     }
-    this.#waiters = this.#waiters.length === 0 ? kept : kept.concat(this.#waiters)
+    // Who was served comes again at the end of the set, and is visited there.
+    for (const partition of this.#waiting) {
+      const waiter: Waiter = partition.waiters.values().next().value!
+      const refusal = this.#refusal(partition, waiter.size, false)
+      if (refusal === "full") {
+        this.#isFull = true
+        return
+      }
+      if (refusal === "share") continue
+      partition.waiters.delete(waiter)
+      this.#waiting.delete(partition)
+      if (partition.waiters.size > 0) this.#waiting.add(partition)
+      waiter.admit()
+    }
   }
 
   #isReady(partition: PartitionBuffer<Entry>, now: number): boolean {
     if (partition.inFlight !== undefined) return false
     const batch = partition.queue[0]!
     if (batch.retryAt > now) return false
-    return batch.sealed || this.#flushing > 0 || partition.waiting > 0 ||
+    return batch.sealed || this.#flushing > 0 || this.hasWaiters ||
       now - batch.createdAt >= this.#options.linger ||
       batch.builder.size >= this.#options.batchBytes
   }
@@ -470,5 +513,5 @@ export class Accumulator<Entry> {
 }
 
 /** Small batches start small: most are sent before they fill. */
-const initialCapacity = (size: number, options: AccumulatorOptions): number =>
-  Math.max(Math.min(16 * 1024, options.batchBytes), 64 + size)
+const initialCapacity = (size: number, batchBytes: number): number =>
+  Math.max(Math.min(16 * 1024, batchBytes), batchHeaderSize + size)

@@ -17,6 +17,8 @@ export interface PartitionMetadata {
 /** What is known of a topic: its partitions by index, or the error that the cluster gave. */
 export interface TopicMetadata {
   readonly name: string
+  /** Tells a topic from a deleted one of its name (KIP-516); undefined if the broker does not know ids. */
+  readonly topicId?: string | undefined
   /** 0 if there is none; else the protocol's code, such as UNKNOWN_TOPIC_OR_PARTITION. */
   readonly errorCode: number
   readonly partitions: ReadonlyArray<PartitionMetadata>
@@ -38,7 +40,7 @@ export const empty: ClusterMetadata = { version: 0, controller: -1, brokers: new
  * The view after an answer. Topics that the answer does not name stay. A broker
  * that lags behind may answer with an old leader: a partition's leader epoch
  * never goes back (KIP-320), unless the topic is another one by the same name,
- * which shows in a partition count that shrank.
+ * which shows in its id, or in a partition count that shrank.
  */
 export const update = (
   known: ClusterMetadata,
@@ -49,10 +51,9 @@ export const update = (
   const topics = new Map(known.topics)
   for (const topic of answered) {
     const before = topics.get(topic.name)
-    const sameTopic = before !== undefined && before.partitions.length <= topic.partitions.length
     topics.set(
       topic.name,
-      sameTopic
+      before !== undefined && isSameTopic(before, topic)
         ? { ...topic, partitions: topic.partitions.map((fresh, i) => newest(before.partitions[i], fresh)) }
         : topic
     )
@@ -64,6 +65,10 @@ export const update = (
     topics
   }
 }
+
+const isSameTopic = (before: TopicMetadata, fresh: TopicMetadata): boolean =>
+  before.partitions.length <= fresh.partitions.length &&
+  (before.topicId === undefined || fresh.topicId === undefined || before.topicId === fresh.topicId)
 
 const newest = (before: PartitionMetadata | undefined, fresh: PartitionMetadata): PartitionMetadata =>
   before !== undefined && fresh.leaderEpoch !== -1 && before.leaderEpoch > fresh.leaderEpoch ? before : fresh

@@ -9,18 +9,27 @@ export interface StickyPartition {
 export const keyedPartition = partitionForKey
 
 /**
- * Another partition for the next batch of records without a key (KIP-480):
- * any with a leader but the current one, or any at all if no other has one.
+ * Another partition for the next batch of records without a key (KIP-480): any
+ * that has a leader and is not crowded, but the current one; if there is none,
+ * any that has a leader; else any at all.
  *
  * @param random between 0 (included) and 1
  */
-export const nextSticky = (
+export const nextSticky = <P extends { readonly leader: number }>(
   current: number,
-  leaders: ReadonlyArray<{ readonly leader: number }>,
+  partitions: ReadonlyArray<P>,
+  isCrowded: (partition: P) => boolean,
   random: number
 ): number => {
-  const choices: Array<number> = []
-  for (let i = 0; i < leaders.length; i++) if (i !== current && leaders[i]!.leader !== -1) choices.push(i)
-  if (choices.length > 0) return choices[Math.floor(random * choices.length)]!
-  return current >= 0 && current < leaders.length ? current : Math.floor(random * leaders.length)
+  const led: Array<number> = []
+  const free: Array<number> = []
+  for (let i = 0; i < partitions.length; i++) {
+    const partition = partitions[i]!
+    if (partition.leader === -1) continue
+    led.push(i)
+    if (i !== current && !isCrowded(partition)) free.push(i)
+  }
+  if (free.length > 0) return free[Math.floor(random * free.length)]!
+  if (led.includes(current)) return current
+  return led.length > 0 ? led[Math.floor(random * led.length)]! : Math.floor(random * partitions.length)
 }

@@ -1,5 +1,6 @@
 /** What is wrong with a topic's name, as brokers would say it; undefined if it is legal. */
 export const validateTopicName = (name: string): string | undefined => {
+  if (typeof name !== "string") return "illegal topic name: it is not a string"
   const problem = name.length === 0
     ? "is empty"
     : name.length > 249

@@ -18,7 +18,7 @@ export class Deliveries<C> {
   #head = 0
   #idle: Array<() => void> = []
   #busy = 0
-  #drained: Array<() => void> = []
+  #drained = new Set<() => void>()
   readonly #handled: (count: number) => void
 
   /** `handled` hears of each report that its handler is done with. */
@@ -26,23 +26,15 @@ export class Deliveries<C> {
     this.#handled = handled
   }
 
-  /** Reports not yet taken by a worker. */
-  get pending(): number {
-    return this.#queue.length - this.#head
+  /** Reports whose handler is not done, or was not started. */
+  get unhandled(): number {
+    return this.#busy + this.#pending
   }
 
   push(delivery: Delivery<C>): void {
     this.#queue.push(delivery)
     const wake = this.#idle.pop()
     if (wake !== undefined) wake()
-  }
-
-  /** Takes what no worker has taken. */
-  takeAll(): ReadonlyArray<Delivery<C>> {
-    const left = this.#queue.slice(this.#head)
-    this.#queue = []
-    this.#head = 0
-    return left
   }
 
   /** Starts the workers. Their handler's failures are logged, and stop nothing. */
@@ -61,22 +53,20 @@ export class Deliveries<C> {
 
   /** Every report pushed so far is handled. */
   readonly drain: Effect.Effect<void> = Effect.async((resume) => {
-    if (this.#busy === 0 && this.pending === 0) {
+    if (this.unhandled === 0) {
       resume(Effect.void)
       return
     }
     const done = () => resume(Effect.void)
-    this.#drained.push(done)
-    return Effect.sync(() => {
-      this.#drained.splice(this.#drained.indexOf(done), 1)
-    })
+    this.#drained.add(done)
+    return Effect.sync(() => this.#drained.delete(done))
   })
 
   readonly #take: Effect.Effect<Delivery<C>> = Effect.suspend(() => {
-    if (this.pending > 0) return Effect.succeed(this.#next())
+    if (this.#pending > 0) return Effect.succeed(this.#next())
     return Effect.zipRight(
       Effect.async<void>((resume) => {
-        if (this.pending > 0) {
+        if (this.#pending > 0) {
           resume(Effect.void)
           return
         }
@@ -90,6 +80,11 @@ export class Deliveries<C> {
       this.#take
     )
   })
+
+  /** Reports not yet taken by a worker. */
+  get #pending(): number {
+    return this.#queue.length - this.#head
+  }
 
   #next(): Delivery<C> {
     const delivery = this.#queue[this.#head]!
@@ -105,10 +100,8 @@ export class Deliveries<C> {
   #done(): void {
     this.#busy--
     this.#handled(1)
-    if (this.#busy === 0 && this.pending === 0) {
-      const drained = this.#drained
-      this.#drained = []
-      for (const done of drained) done()
-    }
+    if (this.unhandled > 0) return
+    for (const done of this.#drained) done()
+    this.#drained.clear()
   }
 }

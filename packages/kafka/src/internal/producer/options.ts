@@ -1,4 +1,4 @@
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import type { FatalError } from "../../KafkaError.ts"
@@ -55,6 +55,9 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
       return yield* check.fail("bufferBytes", `must be at least maxRecordBytes (${maxRecordBytes}), got ${bufferBytes}`)
     }
     const deliveryTimeout = yield* check.duration("deliveryTimeout", options.deliveryTimeout, "2 minutes", { min: 1 })
+    if (Duration.greaterThanOrEqualTo(linger, deliveryTimeout)) {
+      return yield* check.fail("linger", `must be less than deliveryTimeout (${Duration.format(deliveryTimeout)})`)
+    }
     const closeTimeout = yield* check.duration("closeTimeout", options.closeTimeout, "30 seconds")
     let onDelivery: OnDelivery | undefined
     if (options.onDelivery !== undefined) {

@@ -65,7 +65,6 @@ export interface Completion {
 export class SingleCompletion implements Completion {
   #exit: Exit.Exit<RecordMetadata, ProduceError> | undefined
   #waiting: Array<(exit: Exit.Exit<RecordMetadata, ProduceError>) => void> | undefined
-  #awaited = false
 
   succeed(_slot: number, metadata: RecordMetadata): void {
     this.#done(Exit.succeed(metadata))
@@ -76,11 +75,10 @@ export class SingleCompletion implements Completion {
   }
 
   isAwaited(): boolean {
-    return this.#awaited
+    return this.#waiting !== undefined && this.#waiting.length > 0
   }
 
   readonly await: Effect.Effect<RecordMetadata, ProduceError> = Effect.async((resume) => {
-    this.#awaited = true
     if (this.#exit !== undefined) {
       resume(this.#exit)
       return
@@ -106,6 +104,7 @@ export class AllCompletion implements Completion {
   /** The errors by index; undefined while there is none. */
   errors: Map<number, ProduceError> | undefined
   #left: number
+  #isAbandoned = false
   #resume: ((effect: Effect.Effect<void>) => void) | undefined
 
   constructor(size: number) {
@@ -125,7 +124,12 @@ export class AllCompletion implements Completion {
   }
 
   isAwaited(): boolean {
-    return true
+    return !this.#isAbandoned
+  }
+
+  /** Nobody waits for it any more. */
+  abandon(): void {
+    this.#isAbandoned = true
   }
 
   /** Every record has its result. */
@@ -139,6 +143,7 @@ export class AllCompletion implements Completion {
 export class StreamCompletion implements Completion {
   firstError: ProduceError | undefined
   #left = 0
+  #isAbandoned = false
   #resume: ((effect: Effect.Effect<void>) => void) | undefined
 
   /** So many more records are on their way. */
@@ -156,7 +161,12 @@ export class StreamCompletion implements Completion {
   }
 
   isAwaited(): boolean {
-    return true
+    return !this.#isAbandoned
+  }
+
+  /** Nobody waits for it any more. */
+  abandon(): void {
+    this.#isAbandoned = true
   }
 
   /** Every record expected so far has its result. */

@@ -37,9 +37,7 @@ export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number):
   if (partition !== undefined && (!Number.isInteger(partition) || partition < 0 || partition > 0x7fffffff)) {
     return rejected("InvalidArgument", record, `the partition must be a whole number from 0, got ${partition}`)
   }
-  const headers = record.headers === undefined || record.headers.length === 0
-    ? noHeaders
-    : encodeHeaders(record.headers)
+  const headers = record.headers === undefined ? noHeaders : encodeHeaders(record.headers)
   if (typeof headers === "string") return rejected("InvalidArgument", record, headers)
   const size = recordSizeUpperBound(key, value, headers)
   if (size > maxRecordBytes) {
@@ -49,13 +47,17 @@ export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number):
       `the record takes up to ${size} bytes, more than maxRecordBytes (${maxRecordBytes})`
     )
   }
-  return { key, value, headers, timestamp }
+  return { key, value, headers, timestamp, size }
 }
 
 const encodeHeaders = (headers: NonNullable<AnyRecord["headers"]>): ReadonlyArray<Header> | string => {
+  if (!Array.isArray(headers)) return "the headers must be an array"
+  if (headers.length === 0) return noHeaders
   const encoded: Array<Header> = new Array(headers.length)
   for (let i = 0; i < headers.length; i++) {
-    const { key, value } = headers[i]!
+    const header: (typeof headers)[number] | null | undefined = headers[i]
+    if (typeof header !== "object" || header === null) return `header ${i} is not an object`
+    const { key, value } = header
     if (typeof key !== "string") return `header ${i} has a key that is not a string`
     if (typeof value === "string") encoded[i] = { key, value: encoder.encode(value) }
     else if (value === null || value instanceof Uint8Array) encoded[i] = { key, value }

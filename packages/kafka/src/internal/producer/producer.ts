@@ -2,6 +2,7 @@ import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -18,6 +19,7 @@ import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, Fibers, once } from "../fiber.ts"
 import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } from "../kernel/accumulator.ts"
 import { keyedPartition, nextSticky } from "../kernel/partitioner.ts"
+import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 import { attribute } from "../telemetry/semconv.ts"
 import { activeTracer, endSpan, keyAttribute, startSpan, withTraceHeaders } from "../telemetry/tracing.ts"
 import { producerTypeId } from "../typeIds.ts"
@@ -43,6 +45,15 @@ export interface Entry {
   readonly record: AnyRecord | undefined
   readonly correlation: unknown
   readonly span: Tracer.Span | undefined
+  /** From then on its batch gives it its outcome, whatever becomes of its sender. */
+  isAccepted: boolean
+}
+
+/** A caller that waits: for room, or to learn where its topic is. */
+interface Waiting {
+  /** Sent by a delivery handler: admitted until all reports are handled. */
+  readonly exempt: boolean
+  readonly refuse: () => void
 }
 
 /** A topic's partitions, and where records without a key go. */
@@ -98,8 +109,8 @@ export class ProducerEngine<C> implements Producer<C> {
   #state: "open" | "closing" | "closed" = "open"
   #metadataVersion = 0
   readonly #topics = new Map<string, TopicState>()
-  /** Callers that wait for room, to be sent away at close. */
-  readonly #waiting = new Set<() => void>()
+  /** To be sent away at close. */
+  readonly #waiting = new Set<Waiting>()
   readonly #flushes = new Set<{ readonly left: Set<Batch<Entry>>; readonly done: () => void }>()
 
   constructor(settings: ProducerSettings, cluster: Cluster, clock: Clock.Clock, random: () => number) {
@@ -142,21 +153,23 @@ export class ProducerEngine<C> implements Producer<C> {
 
   sendAll = (records: Iterable<AnyRecord>): Effect.Effect<ReadonlyArray<RecordMetadata>, SendAllError> =>
     Effect.suspend(() => {
-      const all = Array.isArray(records) ? records as ReadonlyArray<AnyRecord> : Array.from(records)
+      const all = Array.from(records)
       const completion = new AllCompletion(all.length)
       return Effect.zipRight(
-        Effect.zipRight(this.#submitAll(all, completion), completion.await),
+        Effect.onInterrupt(
+          Effect.zipRight(this.#submitAll(all, completion), completion.await),
+          () => Effect.sync(() => completion.abandon())
+        ),
         Effect.suspend(() => {
           const { errors, metadata } = completion
           if (errors === undefined) return Effect.succeed(metadata as ReadonlyArray<RecordMetadata>)
           const [[index, first]] = errors as unknown as [[number, ProduceError]]
           return Effect.fail(
             new SendAllError({
-              results: metadata.map((metadata, i) =>
+              results: Array.from(metadata, (metadata, i) =>
                 metadata !== undefined
                   ? { _tag: "Acknowledged", metadata }
-                  : { _tag: "Failed", error: errors.get(i)! }
-              ),
+                  : { _tag: "Failed", error: errors.get(i)! }),
               message: `${errors.size} of ${all.length} records failed; the first, at index ${index}: ${first.message}`
             })
           )
@@ -174,22 +187,28 @@ export class ProducerEngine<C> implements Producer<C> {
       const records = Chunk.toReadonlyArray(chunk)
       completion.expect(records.length)
       return Effect.zipRight(this.#submitAll(records, completion), failIfAny)
-    }).pipe(Sink.mapEffect(() => Effect.zipRight(completion.await, failIfAny)))
+    }).pipe(
+      Sink.mapEffect(() => Effect.zipRight(completion.await, failIfAny)),
+      Sink.ensuring(Effect.sync(() => completion.abandon()))
+    )
   })
 
-  readonly flush: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.accumulator.incomplete.size === 0) return Effect.void
+  readonly flush: Effect.Effect<void> = Effect.async((resume) => {
+    const left = new Set(this.accumulator.incomplete)
+    if (left.size === 0) return resume(Effect.void)
     const endFlush = this.accumulator.startFlush()
+    const flush = {
+      left,
+      done: () => {
+        endFlush()
+        resume(Effect.void)
+      }
+    }
+    this.#flushes.add(flush)
     this.#wakeAll()
-    return Effect.ensuring(
-      Effect.async<void>((resume) => {
-        const flush = { left: new Set(this.accumulator.incomplete), done: () => resume(Effect.void) }
-        if (flush.left.size === 0) return flush.done()
-        this.#flushes.add(flush)
-        return Effect.sync(() => this.#flushes.delete(flush))
-      }),
-      Effect.sync(endFlush)
-    )
+    return Effect.sync(() => {
+      if (this.#flushes.delete(flush)) endFlush()
+    })
   })
 
   /** One record: accepted when the effect succeeds; whoever waits for its outcome asks its completion. */
@@ -204,28 +223,27 @@ export class ProducerEngine<C> implements Producer<C> {
     const prepared = prepare(record, now, this.settings.maxRecordBytes)
     if ("_tag" in prepared) return Effect.fail(prepared)
     const span = this.#startSpan(record, prepared, fiber)
-    const pending = span === undefined
-      ? prepared
-      : { ...prepared, headers: withTraceHeaders(prepared.headers, span) }
+    const pending = span === undefined ? prepared : withTraceContext(prepared, span)
     const entry: Entry = {
       completion,
       slot,
       timestamp: prepared.timestamp,
       record: this.deliveries === undefined ? undefined : record,
       correlation,
-      span
+      span,
+      isAccepted: false
     }
     const exempt = this.deliveries !== undefined &&
       fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
     const placed = this.#place(record, pending, entry, exempt)
     if (span === undefined) return placed
-    return Effect.onError(
-      placed,
-      (cause) =>
-        Effect.sync(() =>
-          endSpan(span, this.clock.unsafeCurrentTimeNanos(), cause._tag === "Fail" ? cause.error : undefined)
-        )
-    )
+    return Effect.onError(placed, (cause) =>
+      Effect.sync(() => {
+        if (entry.isAccepted) return
+        const now = this.clock.unsafeCurrentTimeNanos()
+        if (cause._tag === "Fail") endSpan(span, now, cause.error)
+        else span.end(now, Exit.failCause(cause))
+      }))
   }
 
   /** Many records, in their order. One that is refused fails alone. */
@@ -257,39 +275,54 @@ export class ProducerEngine<C> implements Producer<C> {
     const topic = this.#topics.get(record.topic.name)
     if (topic === undefined) {
       return Effect.zipRight(
-        this.#loadTopic(record.topic.name),
+        this.#loadTopic(record.topic.name, exempt),
         Effect.suspend(() => this.#place(record, pending, entry, exempt))
       )
     }
-    const partition = this.#choose(topic, record.partition, pending.key)
+    const partition = this.#choose(topic, record.partition, pending)
     if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
     if (this.accumulator.append(partition, pending, entry, this.now(), exempt)) {
+      entry.isAccepted = true
       this.onReady(partition.leader)
       return Effect.void
     }
     return Effect.async((resume) => {
-      const refuse = () => resume(Effect.fail(producerClosed()))
-      const withdraw = this.accumulator.wait(partition, pending, entry, exempt, this.now, () => {
-        this.#waiting.delete(refuse)
+      const { accumulator } = this
+      const waiting: Waiting = { exempt, refuse: () => resume(Effect.fail(producerClosed())) }
+      const isFirst = !accumulator.hasWaiters
+      const withdraw = accumulator.wait(partition, pending, entry, exempt, this.now, () => {
+        entry.isAccepted = true
+        this.#waiting.delete(waiting)
         this.onReady(partition.leader)
         resume(Effect.void)
       })
-      this.#waiting.add(refuse)
-      this.onReady(partition.leader)
+      this.#waiting.add(waiting)
+      // No batch lingers from now on.
+      if (isFirst) this.#wakeAll()
       return Effect.sync(() => {
-        this.#waiting.delete(refuse)
+        this.#waiting.delete(waiting)
         withdraw()
       })
     })
   }
 
-  #choose(topic: TopicState, explicit: number | undefined, key: Uint8Array | null): PartitionBuffer<Entry> | undefined {
+  #choose(
+    topic: TopicState,
+    explicit: number | undefined,
+    pending: PendingRecord
+  ): PartitionBuffer<Entry> | undefined {
     const { partitions } = topic
     if (explicit !== undefined) return partitions[explicit]
-    if (key !== null) return partitions[keyedPartition(key, partitions.length)]
+    if (pending.key !== null) return partitions[keyedPartition(pending.key, partitions.length)]
+    const { accumulator } = this
     const current = partitions[topic.sticky]
-    if (current?.open !== undefined) return current
-    topic.sticky = nextSticky(topic.sticky, partitions, this.random())
+    const isCrowded = (partition: PartitionBuffer<Entry>) => accumulator.isCrowded(partition, pending)
+    if (
+      current !== undefined && current.leader !== -1 && accumulator.joinsBatch(current, pending) && !isCrowded(current)
+    ) {
+      return current
+    }
+    topic.sticky = nextSticky(topic.sticky, partitions, isCrowded, this.random())
     return partitions[topic.sticky]
   }
 
@@ -301,8 +334,7 @@ export class ProducerEngine<C> implements Producer<C> {
     exempt: boolean
   ): Effect.Effect<void, ProduceError> {
     const { name } = record.topic
-    return this.cluster.refresh.pipe(
-      Effect.mapError((error) => withPersisted(error, "no")),
+    return this.#unlessClosed(this.cluster.refresh, exempt).pipe(
       Effect.flatMap(() => {
         this.relearn()
         const count = this.#topics.get(name)!.partitions.length
@@ -321,14 +353,27 @@ export class ProducerEngine<C> implements Producer<C> {
     )
   }
 
-  #loadTopic(name: string): Effect.Effect<void, ProduceError> {
-    return this.cluster.topic(name).pipe(
-      Effect.mapError((error) => withPersisted(error, "no")),
+  #loadTopic(name: string, exempt: boolean): Effect.Effect<void, ProduceError> {
+    return this.#unlessClosed(this.cluster.topic(name), exempt).pipe(
       Effect.map(() => {
         if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], sticky: -1 })
         this.#metadataVersion = -1
         this.relearn()
       })
+    )
+  }
+
+  /** Asks the cluster for something that a record needs before it can be accepted. */
+  #unlessClosed<A>(lookup: Effect.Effect<A, KafkaError>, exempt: boolean): Effect.Effect<A, ProduceError> {
+    const refused = Effect.async<never, ProduceError>((resume) => {
+      const waiting: Waiting = { exempt, refuse: () => resume(Effect.fail(producerClosed())) }
+      this.#waiting.add(waiting)
+      return Effect.sync(() => this.#waiting.delete(waiting))
+    })
+    // The caller may be uninterruptible, and the loser must end.
+    return Effect.raceFirst(
+      Effect.interruptible(Effect.mapError(lookup, (error) => withPersisted(error, "no"))),
+      Effect.interruptible(refused)
     )
   }
 
@@ -349,13 +394,16 @@ export class ProducerEngine<C> implements Producer<C> {
       for (const partition of state.partitions) {
         const leader = gone ? -1 : topic.partitions[partition.partition]?.leader ?? -1
         if (leader !== partition.leader || error !== undefined) partition.lastError = error
+        if (leader === partition.leader) continue
         partition.leader = leader
+        if (partition.queue.length > 0) this.onReady(leader)
       }
     }
   }
 
-  /** Gives every record of a batch its outcome. */
+  /** Gives every record of a batch its outcome, if it has none yet. */
   complete(batch: Batch<Entry>, outcome: BatchOutcome): Effect.Effect<void> {
+    if (!this.accumulator.incomplete.has(batch)) return Effect.void
     const { entries } = batch
     const { error } = outcome
     let unheard = 0
@@ -425,68 +473,102 @@ export class ProducerEngine<C> implements Producer<C> {
   }
 
   #endSpan(span: Tracer.Span, outcome: BatchOutcome, index: number): void {
-    span.attribute(attribute.partition, String(outcome.partition))
-    if (outcome.baseOffset !== -1) span.attribute(attribute.offset, outcome.baseOffset + index)
-    endSpan(span, this.clock.unsafeCurrentTimeNanos(), outcome.error)
+    try {
+      span.attribute(attribute.partition, String(outcome.partition))
+      if (outcome.baseOffset !== -1) span.attribute(attribute.offset, outcome.baseOffset + index)
+      endSpan(span, this.clock.unsafeCurrentTimeNanos(), outcome.error)
+    } catch {
+      // The tracer is not ours; no record may lose its outcome by it.
+    }
   }
 
   /**
-   * Refuse, flush, stop the sender, settle what is left, let the handlers
-   * finish. Connections are closed after it.
+   * Refuse, flush, let the handlers finish, stop the sender, settle what is
+   * left. Connections are closed after it.
    */
   close(sender: Sender): Effect.Effect<void> {
-    const { accumulator, deliveries, settings, workers } = this
+    const { deliveries, settings, workers } = this
     return once(
       Effect.gen(this, function*() {
         this.#state = "closing"
-        accumulator.dismissWaiters()
-        const refused = this.#waiting.size
-        for (const refuse of this.#waiting) refuse()
-        this.#waiting.clear()
-        yield* Effect.logDebug(`producer closing: refuses new records, ${refused} sent away`)
+        yield* Effect.logDebug(`producer closing: refuses new records, ${this.#refuse(false)} sent away`)
 
-        const flushed = yield* bounded(this.flush, settings.closeTimeout)
-        this.#state = "closed"
-        yield* sender.stop
-        yield* this.#settleRest(flushed._tag === "Some")
-
+        const flushed = yield* bounded(this.#flushAll, settings.closeTimeout)
+        if (flushed._tag === "None") {
+          yield* Effect.logWarning("producer closing: the close timeout passed")
+          yield* this.#stop(sender)
+        } else {
+          yield* Effect.logDebug("producer closing: all is flushed")
+        }
         if (deliveries !== undefined && settings.onDelivery !== undefined) {
-          const drained = yield* bounded(deliveries.drain, settings.onDelivery.closeTimeout)
-          yield* workers.interruptAll("1 second")
-          const lost = deliveries.takeAll()
-          yield* drained._tag === "Some" && lost.length === 0
+          yield* bounded(this.#drainAll(deliveries), settings.onDelivery.closeTimeout)
+        }
+        if (this.#state === "closing") yield* this.#stop(sender)
+        if (deliveries !== undefined) {
+          yield* deliveries.unhandled === 0
             ? Effect.logDebug("producer closing: every report is handled")
-            : Effect.logError(`producer closing: ${lost.length} reports were not handled in time`)
+            : Effect.logError(`producer closing: ${deliveries.unhandled} reports were not handled in time`)
+          yield* workers.interruptAll("1 second")
         }
         yield* Effect.logDebug("producer closed")
       })
     )
   }
 
-  /** What the flush did not get done, and records that a handler sent after it ended. */
-  #settleRest(flushed: boolean): Effect.Effect<void> {
+  /** Nothing is accepted, and nothing written, after it; what is left has its outcome. */
+  #stop(sender: Sender): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const left = Array.from(this.accumulator.incomplete)
-      if (left.length === 0) return Effect.logDebug("producer closing: all records have their outcome")
-      let records = 0
-      const completed = Effect.forEach(left, (batch) => {
-        records += batch.entries.length
-        const cause = batch.lastError ?? batch.partition.lastError
-        const error = withPersisted(closed("producer"), batch.maybeWritten || batch.onWire ? "maybe" : "no")
-        return this.complete(batch, failure(batch, cause === undefined ? error : withCause(error, cause)))
-      }, { discard: true })
-      return Effect.zipRight(
-        completed,
-        Effect.suspend(() =>
-          Effect.logWarning(
-            `producer closing: ${
-              flushed ? "" : "the close timeout passed, and "
-            }${records} records were not acknowledged`
-          )
-        )
-      )
+      this.#state = "closed"
+      this.#refuse(true)
+      return Effect.zipRight(sender.stop, this.#settleRest)
     })
   }
+
+  /** Sends away those who wait; delivery handlers only if `all`. How many they were. */
+  #refuse(all: boolean): number {
+    this.accumulator.dismissWaiters(all)
+    let count = 0
+    for (const waiting of this.#waiting) {
+      if (waiting.exempt && !all) continue
+      this.#waiting.delete(waiting)
+      waiting.refuse()
+      count++
+    }
+    return count
+  }
+
+  /** Flushes, until nothing came meanwhile. */
+  readonly #flushAll: Effect.Effect<void> = Effect.suspend(() =>
+    this.accumulator.incomplete.size === 0 ? Effect.void : Effect.zipRight(this.flush, this.#flushAll)
+  )
+
+  /** All reports are handled, those of what their handlers sent too. */
+  #drainAll(deliveries: Deliveries<C>): Effect.Effect<void> {
+    return Effect.zipRight(
+      deliveries.drain,
+      Effect.suspend(() =>
+        this.accumulator.incomplete.size === 0
+          ? Effect.void
+          : Effect.zipRight(this.#flushAll, this.#drainAll(deliveries))
+      )
+    )
+  }
+
+  readonly #settleRest: Effect.Effect<void> = Effect.suspend(() => {
+    const left = Array.from(this.accumulator.incomplete)
+    if (left.length === 0) return Effect.void
+    let records = 0
+    const completed = Effect.forEach(left, (batch) => {
+      records += batch.entries.length
+      const cause = batch.lastError ?? batch.partition.lastError
+      const error = withPersisted(closed("producer"), batch.maybeWritten || batch.onWire ? "maybe" : "no")
+      return this.complete(batch, failure(batch, cause === undefined ? error : withCause(error, cause)))
+    }, { discard: true })
+    return Effect.zipRight(
+      completed,
+      Effect.suspend(() => Effect.logWarning(`producer closing: ${records} records were not acknowledged`))
+    )
+  })
 }
 
 /** The outcome of a batch that failed. */
@@ -500,5 +582,12 @@ export const failure = (batch: Batch<Entry>, error: ProduceError): BatchOutcome 
 
 const withCause = (error: ProduceError, cause: KafkaError): ProduceError =>
   withPersisted({ ...error, message: `${error.message}; last: ${cause.message}`, cause } as KafkaError, error.persisted)
+
+const withTraceContext = (record: PendingRecord, span: Tracer.Span): PendingRecord => {
+  const headers = withTraceHeaders(record.headers, span)
+  return headers === record.headers
+    ? record
+    : { ...record, headers, size: recordSizeUpperBound(record.key, record.value, headers) }
+}
 
 const producerClosed = (): ProduceError => withPersisted(closed("producer"), "no")

@@ -51,11 +51,7 @@ export class Sender {
   readonly start: Effect.Effect<void, KafkaError> = Effect.suspend(() =>
     Effect.zipRight(
       this.#engine.settings.idempotent ? this.#initProducerId : Effect.void,
-      Effect.all([
-        this.#fibers.fork(this.#route),
-        this.#fibers.fork(this.#refresh),
-        this.#fibers.fork(this.#expire)
-      ], { discard: true })
+      Effect.forEach([this.#route, this.#refresh, this.#expire], (step) => this.#forkLoop(step), { discard: true })
     )
   )
 
@@ -84,8 +80,17 @@ export class Sender {
       ))
   })
 
+  /** Repeats a step until the sender is stopped; a defect ends neither it nor what it serves. */
+  #forkLoop(step: Effect.Effect<unknown>): Effect.Effect<unknown> {
+    return this.#fibers.fork(Effect.forever(Effect.catchAllDefect(step, (defect) =>
+      Effect.zipRight(
+        Effect.logError("a defect in the producer", defect),
+        pause(this.#engine.cluster.settings, 1)
+      ))))
+  }
+
   /** Starts a sender for each leader, and asks for metadata while a partition has none. */
-  readonly #route: Effect.Effect<never> = Effect.forever(Effect.suspend(() => {
+  readonly #route: Effect.Effect<void> = Effect.suspend(() => {
     this.#routing.unsafeClose()
     const { accumulator, cluster } = this.#engine
     this.#engine.relearn()
@@ -99,31 +104,25 @@ export class Sender {
       Effect.forEach(new Set(missing), (leader) => {
         const broker: BrokerSender = { latch: Effect.unsafeMakeLatch(true), inFlight: 0 }
         this.#brokers.set(leader, broker)
-        return this.#fibers.fork(this.#send(leader, broker))
+        return this.#forkLoop(this.#send(leader, broker))
       }, { discard: true }),
       this.#routing.await
     )
-  }))
+  })
 
-  readonly #refresh: Effect.Effect<never> = Effect.suspend(() => {
-    let attempt = 0
-    return Effect.forever(
-      Effect.gen(this, function*() {
-        yield* this.#outdated.await
-        this.#outdated.unsafeClose()
-        const refreshed = yield* Effect.either(this.#engine.cluster.refresh)
-        if (refreshed._tag === "Left") {
-          yield* Effect.logDebug(`metadata cannot be refreshed: ${refreshed.left.message}`)
-        }
-        this.#routing.unsafeOpen()
-        attempt = refreshed._tag === "Left" ? attempt + 1 : 1
-        yield* pause(this.#engine.cluster.settings, attempt)
-      })
-    )
+  readonly #refresh: Effect.Effect<void> = Effect.gen(this, function*() {
+    yield* this.#outdated.await
+    this.#outdated.unsafeClose()
+    const refreshed = yield* Effect.either(this.#engine.cluster.refresh)
+    if (refreshed._tag === "Left") {
+      yield* Effect.logDebug(`metadata cannot be refreshed: ${refreshed.left.message}`)
+    }
+    this.#routing.unsafeOpen()
+    yield* pause(this.#engine.cluster.settings, 1)
   })
 
   /** Fails what is past its deadline; in flight it may have been written. */
-  readonly #expire: Effect.Effect<never> = Effect.forever(Effect.suspend(() => {
+  readonly #expire: Effect.Effect<void> = Effect.suspend(() => {
     const { accumulator, now, settings } = this.#engine
     const next = accumulator.nextDeadline()
     if (next === Infinity) {
@@ -152,10 +151,10 @@ export class Sender {
         batch.maybeWritten || batch.onWire ? "maybe" : "no"
       )
     }, { discard: true })
-  }))
+  })
 
   /** Sends to one broker whatever is ready, a few requests at a time. */
-  #send(id: number, broker: BrokerSender): Effect.Effect<never> {
+  #send(id: number, broker: BrokerSender): Effect.Effect<void> {
     const { accumulator, cluster, now, settings } = this.#engine
     let failures = 0
     const wait = Effect.suspend(() => {
@@ -164,50 +163,68 @@ export class Sender {
         ? broker.latch.await
         : Effect.raceFirst(broker.latch.await, Effect.sleep(Math.max(0, next - now())))
     })
-    return Effect.forever(
-      Effect.gen(this, function*() {
-        broker.latch.unsafeClose()
-        // Whoever is about to send gets into this batch.
-        yield* Effect.yieldNow()
-        this.#engine.relearn()
-        if (broker.inFlight >= maxInFlightRequests || accumulator.nextReady(id, now()) > now()) {
-          return yield* wait
-        }
-        const address = cluster.address(id)
-        if (address === undefined) {
-          this.#outdated.unsafeOpen()
-          return yield* broker.latch.await
-        }
-        if (settings.idempotent && accumulator.identity === undefined) {
-          yield* Effect.catchAll(this.#initProducerId, (error) => this.#unreachable(id, error))
-        }
-        const connected = yield* Effect.either(this.#pool.get(address))
-        if (connected._tag === "Left") {
-          yield* this.#unreachable(id, connected.left)
-          this.#outdated.unsafeOpen()
-          failures++
-          yield* pause(cluster.settings, failures)
-          broker.latch.unsafeOpen()
-          return
-        }
-        failures = 0
-        const batches = accumulator.drain(id, now(), maxRequestBytes)
-        if (batches.length === 0) return yield* wait
-        broker.inFlight++
-        yield* this.#produce(connected.right, batches).pipe(
-          Effect.map((done) =>
-            Effect.ensuring(
-              done,
-              Effect.sync(() => {
-                broker.inFlight--
-                broker.latch.unsafeOpen()
-              })
-            )
-          ),
-          Effect.flatMap((done) => this.#fibers.fork(done))
-        )
+    return Effect.gen(this, function*() {
+      broker.latch.unsafeClose()
+      // Whoever is about to send gets into this batch.
+      yield* Effect.yieldNow()
+      this.#engine.relearn()
+      if (broker.inFlight >= maxInFlightRequests || accumulator.nextReady(id, now()) > now()) {
+        return yield* wait
+      }
+      const address = cluster.address(id)
+      if (address === undefined) {
+        this.#outdated.unsafeOpen()
+        return yield* broker.latch.await
+      }
+      if (settings.idempotent && accumulator.identity === undefined) {
+        yield* Effect.catchAll(this.#initProducerId, (error) => this.#unreachable(id, error))
+      }
+      const connected = yield* Effect.either(this.#pool.get(address))
+      if (connected._tag === "Left") {
+        yield* this.#unreachable(id, connected.left)
+        this.#outdated.unsafeOpen()
+        failures++
+        yield* pause(cluster.settings, failures)
         broker.latch.unsafeOpen()
-      })
+        return
+      }
+      failures = 0
+      // Not with batches in hand, which would count as written.
+      yield* connected.right.unthrottled
+      const batches = accumulator.drain(id, now(), maxRequestBytes)
+      if (batches.length === 0) return yield* wait
+      broker.inFlight++
+      yield* this.#produce(connected.right, batches).pipe(
+        Effect.catchAllDefect((defect) => Effect.succeed(this.#broken(batches, defect))),
+        Effect.map((done) =>
+          done.pipe(
+            Effect.catchAllDefect((defect) => this.#broken(batches, defect)),
+            Effect.ensuring(Effect.sync(() => {
+              broker.inFlight--
+              broker.latch.unsafeOpen()
+            }))
+          )
+        ),
+        Effect.flatMap((done) => this.#fibers.fork(done))
+      )
+      broker.latch.unsafeOpen()
+    })
+  }
+
+  /** Whatever went wrong, every batch goes on to its outcome. */
+  #broken(batches: ReadonlyArray<Batch<Entry>>, defect: unknown): Effect.Effect<void> {
+    return Effect.zipRight(
+      Effect.logError("a defect in the producer", defect),
+      Effect.forEach(batches, (batch) =>
+        this.#attemptFailed(
+          batch,
+          new RetriableError({
+            reason: { _tag: "InvalidResponse", written: true },
+            scope: "client",
+            message: `a defect in the producer: ${String(defect)}`,
+            cause: defect
+          })
+        ), { discard: true })
     )
   }
 
@@ -280,7 +297,7 @@ export class Sender {
     const broker = formatAddress(connection.address)
     return Effect.forEach(batches, (batch) => {
       const { accumulator, cluster, now, random, settings } = this.#engine
-      if (!accumulator.incomplete.has(batch)) return Effect.void
+      if (batch.partition.inFlight !== batch) return Effect.void
       const { partition, topic } = batch.partition
       const answer = answers.get(`${topic}/${partition}`)
       if (answer === undefined) {
@@ -320,8 +337,7 @@ export class Sender {
           accumulator.retryInNextEpoch(batch, retryAt)
           return Effect.void
         case "Split":
-          this.#split(batch)
-          return Effect.void
+          return this.#split(batch) ? Effect.void : this.#fail(batch, error, "no")
         case "Failed":
           return this.#fail(batch, error, outcome.persisted)
       }
@@ -332,7 +348,7 @@ export class Sender {
   #attemptFailed(batch: Batch<Entry>, error: KafkaError): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { accumulator, cluster, now, random, settings } = this.#engine
-      if (!accumulator.incomplete.has(batch)) return Effect.void
+      if (batch.partition.inFlight !== batch) return Effect.void
       const written = error.reason.written !== false
       batch.onWire = false
       batch.lastError = error
@@ -348,30 +364,39 @@ export class Sender {
 
   #acknowledge(batch: Batch<Entry>, baseOffset: number, logAppendTime: number): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.#engine.accumulator.incomplete.has(batch)
-        ? this.#engine.complete(batch, {
-          topic: batch.partition.topic,
-          partition: batch.partition.partition,
-          baseOffset,
-          logAppendTime,
-          error: undefined
-        })
-        : Effect.void
+      this.#engine.complete(batch, {
+        topic: batch.partition.topic,
+        partition: batch.partition.partition,
+        baseOffset,
+        logAppendTime,
+        error: undefined
+      })
     )
   }
 
   /** The partition's next records start in a new epoch, if this batch had taken a sequence. */
   #fail(batch: Batch<Entry>, error: KafkaError, persisted: "no" | "maybe"): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (batch.baseSequence !== -1) this.#engine.accumulator.nextEpoch(batch.partition)
+      const { accumulator } = this.#engine
+      // Another fiber may have come first.
+      if (!accumulator.incomplete.has(batch)) return Effect.void
+      if (batch.baseSequence !== -1) accumulator.nextEpoch(batch.partition)
       return this.#engine.complete(batch, failure(batch, withPersisted(error, persisted)))
     })
   }
 
-  #split(batch: Batch<Entry>): void {
+  /** False if the batch's bytes, which are our own, cannot be read. */
+  #split(batch: Batch<Entry>): boolean {
     const { accumulator, now } = this.#engine
-    const { chunks } = decodeRecords(batch.bytes!, { fetchOffset: 0, codecs: builtInCodecs })
-    accumulator.split(batch, chunks.flatMap((chunk) => chunk.records), now())
+    const { chunks } = decodeRecords(batch.bytes!, {
+      fetchOffset: 0,
+      codecs: builtInCodecs,
+      maxExpandedSize: 0x7fffffff
+    })
+    const records = chunks.flatMap((chunk) => chunk.records)
+    if (records.length !== batch.entries.length) return false
+    accumulator.split(batch, records, now())
     this.#engine.replaced(batch)
+    return true
   }
 }

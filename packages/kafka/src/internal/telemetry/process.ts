@@ -3,9 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 
+import { isKafkaError } from "../../KafkaError.ts"
 import type { FetchedRecord } from "../consumer/record.ts"
 import { attribute } from "./semconv.ts"
-import { activeTracer, keyAttribute, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"
+import { activeTracer, errorType, keyAttribute, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"
 
 /**
  * The handler inside a span of kind consumer, if a tracer is installed. Its
@@ -54,7 +55,9 @@ export const tracedProcess = <E, R>(
   })
 
 const errorTypeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+  isKafkaError(error)
+    ? errorType(error)
+    : typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
     ? error._tag
     : error instanceof Error
     ? error.name

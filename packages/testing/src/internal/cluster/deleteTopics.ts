@@ -33,10 +33,12 @@ export const handleDeleteTopics: Handler<typeof DeleteTopics> = (state, context,
     : request.topics
   const find = ({ name, topicId }: WantedTopic) =>
     name === null ? state.topics.getById(topicId) : state.topics.get(name)
-  const times = new Map<Topic | undefined, number>()
-  for (const one of wanted) times.set(find(one), (times.get(find(one)) ?? 0) + 1)
+  const keys = wanted.map(({ name, topicId }) => `${topicId} ${name}`)
   return {
-    responses: wanted.map((one) => {
+    responses: wanted.flatMap((one, index) => {
+      const key = keys[index]!
+      if (keys.indexOf(key) < index) return []
+      if (keys.lastIndexOf(key) > index) return refuse(one, errorCode.InvalidRequest, "The topic is named twice.")
       const byId = one.topicId !== noTopicId
       if (byId === (one.name !== null)) return refuse(one, errorCode.InvalidRequest, "Name a topic by name or by id.")
       const topic = find(one)
@@ -44,7 +46,6 @@ export const handleDeleteTopics: Handler<typeof DeleteTopics> = (state, context,
         const code = byId ? errorCode.UnknownTopicId : errorCode.UnknownTopicOrPartition
         return refuse(one, code, "This server does not host this topic.")
       }
-      if (times.get(topic)! > 1) return refuse(one, errorCode.InvalidRequest, "The topic is named twice.")
       if (topic.isInternal) return refuse(one, errorCode.InvalidTopicException, "The brokers need this topic.")
       deleteTopic(state, topic)
       return { name: topic.name, topicId: topic.id, errorCode: errorCode.None }

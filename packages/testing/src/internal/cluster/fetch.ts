@@ -60,7 +60,7 @@ class PartitionFetch {
     return inRange ? errorCode.None : errorCode.OffsetOutOfRange
   }
 
-  /** Bytes that a read would give; `Infinity` where waiting for more is of no use. */
+  /** Bytes that a read would give; `Infinity` where there is an error to tell, or a segment that will not grow. */
   available(): number {
     const { partition, wanted } = this
     if (partition === undefined || this.check() !== errorCode.None) return Infinity
@@ -185,5 +185,6 @@ export const handleFetch = (state: ClusterState, context: RequestContext, reques
   const deadline = state.timers.schedule(context.now + request.maxWaitMs, answer)
   stops.push(() => deadline.cancel())
   reply.onAbandon(stopWaiting)
+  answerIfEnough()
   return reply
 }

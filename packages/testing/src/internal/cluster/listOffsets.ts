@@ -11,13 +11,21 @@ type PartitionRequest = RequestOf<typeof ListOffsets>["topics"][number]["partiti
 type PartitionResponse = ResponseInput<typeof ListOffsets>["topics"][number]["partitions"][number]
 
 /** Timestamps that mean something else. */
-const special = { latest: -1, earliest: -2, maxTimestamp: -3, earliestLocal: -4, latestTiered: -5 } as const
+const special = {
+  latest: -1,
+  earliest: -2,
+  maxTimestamp: -3,
+  earliestLocal: -4,
+  latestTiered: -5,
+  earliestPending: -6
+} as const
 
 /** The first version that has each special timestamp; those before are in all. */
 const sinceVersion: Readonly<Record<number, number>> = {
   [special.maxTimestamp]: 7,
   [special.earliestLocal]: 8,
-  [special.latestTiered]: 9
+  [special.latestTiered]: 9,
+  [special.earliestPending]: 11
 }
 
 const isSupported = (timestamp: number, version: number): boolean =>
@@ -33,6 +41,7 @@ const find = ({ leaderEpoch, log }: Partition, timestamp: number): TimestampedOf
     case special.maxTimestamp:
       return log.latestTimestamp()
     case special.latestTiered:
+    case special.earliestPending:
       return undefined
     default:
       return log.firstSince(timestamp)

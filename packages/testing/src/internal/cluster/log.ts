@@ -3,11 +3,10 @@ import { readInt32, readInt64 } from "@sluice/kafka/internal/kernel/bigEndian"
 import type { CodecLookup } from "@sluice/kafka/internal/kernel/compression"
 import { type RecordChunk, RecordsReader } from "@sluice/kafka/internal/kernel/records"
 
-const smallestSegment = 4096
+const firstCapacity = 4096
 
 /** A run of batches in one buffer. What is written there never changes, so that readers may be given views of it. */
 class Segment {
-  readonly baseOffset: number
   buffer: Uint8Array
   size = 0
   /** Of each batch: where it starts, its last offset and its largest timestamp. */
@@ -15,8 +14,7 @@ class Segment {
   readonly lastOffsets: Array<number> = []
   readonly maxTimestamps: Array<number> = []
 
-  constructor(baseOffset: number, capacity: number) {
-    this.baseOffset = baseOffset
+  constructor(capacity: number) {
     this.buffer = new Uint8Array(capacity)
   }
 
@@ -103,7 +101,9 @@ export class PartitionLog {
     const lastOffset = baseOffset + readInt32(batch, batchField.lastOffsetDelta)
     let segment = this.segments[this.segments.length - 1]
     if (segment === undefined || (segment.size > 0 && segment.size + batch.length > this.segmentBytes)) {
-      segment = new Segment(baseOffset, Math.max(batch.length, Math.min(smallestSegment, this.segmentBytes)))
+      // Many partitions stay small; one that has filled a segment will fill another.
+      const capacity = baseOffset === 0 ? Math.min(firstCapacity, this.segmentBytes) : this.segmentBytes
+      segment = new Segment(Math.max(batch.length, capacity))
       this.segments.push(segment)
     }
     segment.append(batch, lastOffset, this.segmentBytes)

@@ -1,4 +1,5 @@
 import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberStatus from "effect/FiberStatus"
@@ -12,11 +13,17 @@ export class LeftoverError extends Data.TaggedError("LeftoverError")<{
   readonly message: string
 }> {}
 
-/** How long what is on its way out may take. */
-const patience = "3 seconds"
+/** How a program is checked. */
+export interface CheckOptions {
+  /** Names what is open, one name a thing. */
+  readonly leftovers?: Effect.Effect<Iterable<string>> | undefined
+  /** How long what is on its way out may take. */
+  readonly patience?: Duration.DurationInput | undefined
+}
 
 /** Looks at once, and again ever more seldom while something is left. */
-const again = Schedule.exponential("1 millis", 1.5).pipe(Schedule.upTo(patience))
+const until = (patience: Duration.DurationInput) =>
+  Schedule.exponential("1 millis").pipe(Schedule.union(Schedule.spaced("50 millis")), Schedule.upTo(patience))
 
 const countEach = (names: Iterable<string>): Map<string, number> => {
   const counts = new Map<string, number>()
@@ -37,23 +44,23 @@ const describe = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<st
   )
 
 /**
- * Runs a program, and fails if it leaves something behind: a fiber that it started, however deep, or something that
- * `counted` did not name before. What is on its way out has a moment to go. The program's own failure comes first.
+ * Runs a program, and fails if it leaves something behind: a fiber that it started, however deep, or something that was
+ * not open before. The program's own failure comes first.
  */
 export const nothingLeft =
-  (counted: Effect.Effect<Iterable<string>>) =>
+  ({ leftovers: open = Effect.succeed([]), patience = "3 seconds" }: CheckOptions) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | LeftoverError, R> =>
     Effect.gen(function*() {
-      const before = countEach(yield* counted)
+      const before = countEach(yield* open)
       const supervisor = yield* Supervisor.track
       const result = yield* Effect.supervised(self, supervisor)
       const check = Effect.gen(function*() {
         const fibers = yield* Effect.forEach(yield* supervisor.value, describe)
-        const leftovers = [...fibers, ...newSince(before, yield* counted)]
+        const leftovers = [...fibers, ...newSince(before, yield* open)]
         if (leftovers.length > 0) {
           return yield* new LeftoverError({ leftovers, message: `left behind: ${leftovers.join(", ")}` })
         }
       })
-      yield* Effect.retry(check, again)
+      yield* Effect.retry(check, until(patience))
       return result
     })

@@ -4,6 +4,7 @@ import * as Producer from "@sluice/kafka/Producer"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 
 import { contents, type Define, Journal, newTopic, range, type StoredRecord, values, within } from "./harness.ts"
@@ -291,6 +292,16 @@ export const producing = (test: Define): void => {
       const producer = yield* Producer.make({ batchBytes: 256 })
       const places = yield* producer.sendAll(range(600).map((number) => topic.record({ value: String(number) })))
       assert.strictEqual(new Set(places.map(({ partition }) => partition)).size, partitions)
+    })
+  )
+
+  test(
+    "records are sent where nothing can be interrupted, too",
+    Effect.gen(function*() {
+      const topic = yield* newTopic({ partitions: 1 })
+      const producer = yield* Producer.make()
+      const sending = yield* Effect.forkScoped(Effect.uninterruptible(producer.send(topic.record({ value: "v" }))))
+      assert.strictEqual((yield* within("the acknowledgement", Fiber.join(sending))).offset, 0n)
     })
   )
 

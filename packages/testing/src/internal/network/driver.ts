@@ -49,7 +49,7 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
     const sleepUntil = (deadline: number): Effect.Effect<void> =>
       clock.sleep(Duration.millis(Math.max(0, deadline - clock.unsafeCurrentTimeMillis()))).pipe(
         Effect.zipRight(Effect.sync(() => {
-          sleeper = undefined
+          if (sleeper?.deadline === deadline) sleeper = undefined
           wake()
         })),
         Effect.interruptible,
@@ -67,7 +67,12 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
       const interruptOld = sleeper === undefined ? Effect.void : Fiber.interruptFork(sleeper.fiber)
       return interruptOld.pipe(Effect.zipRight(sleepUntil(deadline)), Effect.zipRight(idle))
     })
-    yield* work.pipe(Effect.forever, Effect.interruptible, Effect.forkScoped)
+    yield* work.pipe(
+      Effect.forever,
+      Effect.tapDefect((cause) => Effect.logError("The in-memory cluster has stopped: this is a bug in it", cause)),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
 
     return {
       clock,

@@ -1,0 +1,70 @@
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { PCGRandom } from "effect/Utils"
+
+import type { FatalError, KafkaError } from "../../KafkaError.ts"
+import type { Cluster } from "../cluster/cluster.ts"
+import type { ConnectionPool } from "../cluster/pool.ts"
+import { invalidArgument } from "../errors.ts"
+import { tracedPoll } from "../telemetry/poll.ts"
+import { Delivery } from "./delivery.ts"
+import { Fetcher } from "./fetcher.ts"
+import type { FetchSettings } from "./options.ts"
+import type { FetchedRecord } from "./record.ts"
+
+/** Where records come from: what consumers with and without a group have in common. */
+export interface Source {
+  readonly fetcher: Fetcher
+  readonly delivery: Delivery
+  /** For requests that must not wait behind a fetch. */
+  readonly lookups: ConnectionPool
+}
+
+/** A source that fetches nothing yet. `onReset` is called when a partition goes on elsewhere than it was. */
+export const makeSource = (
+  cluster: Cluster,
+  settings: FetchSettings,
+  onReset: () => void
+): Effect.Effect<Source, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const pool = yield* cluster.makePool
+    const lookups = yield* cluster.makePool
+    const clock = yield* Effect.clock
+    const random = new PCGRandom(yield* Random.nextIntBetween(0, 0x7fffffff))
+    const delivery: Delivery = new Delivery((partition, bytes) => fetcher.consumed(partition, bytes))
+    const fetcher: Fetcher = new Fetcher(
+      cluster,
+      pool,
+      lookups,
+      settings,
+      { onFatal: (error) => delivery.stop(error), onReset },
+      () => clock.unsafeCurrentTimeMillis(),
+      () => random.number()
+    )
+    return { delivery, fetcher, lookups }
+  })
+
+/** Somebody reads already. */
+export const secondReader = (): FatalError =>
+  invalidArgument(
+    "Consumer: it is read already; `records` and `run` can be used one after the other, not at the same time"
+  )
+
+/** All records, as a stream. */
+export const recordStream = (
+  { delivery }: Source,
+  consumer: { readonly clientId: string; readonly groupId: string | undefined }
+): Stream.Stream<FetchedRecord, KafkaError> =>
+  Stream.unwrapScoped(Effect.as(
+    Effect.acquireRelease(
+      Effect.suspend(() => delivery.claim() ? Effect.void : Effect.fail(secondReader())),
+      () => Effect.sync(() => delivery.release())
+    ),
+    Stream.repeatEffectChunkOption(Effect.flatMap(
+      delivery.pull,
+      ({ records }) => tracedPoll(Chunk.unsafeFromArray(records), consumer)
+    ))
+  ))

@@ -1,0 +1,298 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  Accumulator,
+  type AccumulatorOptions,
+  advanceSequence,
+  type PartitionBuffer
+} from "@sluice/kafka/internal/kernel/accumulator"
+import { batchHeaderSize, readBatchHeader } from "@sluice/kafka/internal/kernel/batchHeader"
+import { gzip } from "@sluice/kafka/internal/kernel/compression"
+import { decodeRecords } from "@sluice/kafka/internal/kernel/records"
+import { FastCheck } from "effect"
+
+import { pendingRecord } from "./pending.ts"
+
+const make = (options: Partial<AccumulatorOptions> = {}): Accumulator<string> => {
+  const accumulator = new Accumulator<string>({
+    batchBytes: 1000,
+    bufferBytes: 8000,
+    maxUnreported: Infinity,
+    linger: 0,
+    deliveryTimeout: 60_000,
+    codec: undefined,
+    idempotent: true,
+    ...options
+  })
+  accumulator.identity = { producerId: 9, epoch: 0 }
+  return accumulator
+}
+
+/** A partition of topic "t" whose leader is broker 1. */
+const led = (accumulator: Accumulator<string>, index: number): PartitionBuffer<string> => {
+  const partition = accumulator.partition("t", index)
+  partition.leader = 1
+  return partition
+}
+
+const append = (
+  accumulator: Accumulator<string>,
+  partition: PartitionBuffer<string>,
+  entry: string,
+  size = 10,
+  options: { readonly now?: number; readonly exempt?: boolean } = {}
+): boolean => accumulator.append(partition, pendingRecord(size), entry, options.now ?? 0, options.exempt ?? false)
+
+/** Accepts it now or later; what was accepted is in `admitted`. */
+const submit = (
+  accumulator: Accumulator<string>,
+  partition: PartitionBuffer<string>,
+  entry: string,
+  size: number,
+  admitted: Array<string>,
+  exempt = false
+): () => void => {
+  if (append(accumulator, partition, entry, size, { exempt })) {
+    admitted.push(entry)
+    return () => {}
+  }
+  return accumulator.wait(partition, pendingRecord(size), entry, exempt, () => 0, () => admitted.push(entry))
+}
+
+describe("Accumulator", () => {
+  it("sends the batches that wait longest first, and one of each partition at a time", () => {
+    const accumulator = make()
+    const [a, b, c] = [led(accumulator, 0), led(accumulator, 1), led(accumulator, 2)]
+    for (const partition of [b, a, c, b]) append(accumulator, partition, `p${partition.partition}`)
+    const first = accumulator.drain(1, 0, 100)
+    assert.deepStrictEqual(first.map(({ entries }) => entries), [["p1", "p1"]])
+    append(accumulator, b, "later")
+    const second = accumulator.drain(1, 0, 10_000)
+    assert.deepStrictEqual(second.map(({ entries }) => entries), [["p0"], ["p2"]])
+    accumulator.complete(first[0]!)
+    assert.deepStrictEqual(accumulator.drain(1, 0, 10_000).map(({ entries }) => entries), [["later"]])
+  })
+
+  it("gives nothing to a broker that leads nothing", () => {
+    const accumulator = make()
+    append(accumulator, led(accumulator, 0), "a")
+    assert.deepStrictEqual(accumulator.drain(2, 0, 1000), [])
+    assert.strictEqual(accumulator.nextReady(2, 0), Infinity)
+    assert.strictEqual(accumulator.nextReady(1, 0), 0)
+  })
+
+  it("waits for linger, unless a batch is full, flushed, retried, or somebody waits for room", () => {
+    const accumulator = make({ linger: 50, bufferBytes: 3000 })
+    const [a, b] = [led(accumulator, 0), led(accumulator, 1)]
+    append(accumulator, a, "a", 10, { now: 100 })
+    assert.strictEqual(accumulator.nextReady(1, 100), 150)
+    assert.deepStrictEqual(accumulator.drain(1, 149, 1000), [])
+    const endFlush = accumulator.startFlush()
+    assert.strictEqual(accumulator.nextReady(1, 101), 101)
+    endFlush()
+    assert.strictEqual(accumulator.nextReady(1, 101), 150)
+    const withdraw = accumulator.wait(b, pendingRecord(4000), "b", false, () => 101, () => {})
+    assert.strictEqual(accumulator.nextReady(1, 101), 101)
+    withdraw()
+    append(accumulator, a, "full", 950, { now: 101 })
+    const [batch] = accumulator.drain(1, 101, 10_000)
+    assert.deepStrictEqual(batch!.entries, ["a"])
+    accumulator.retry(batch!, 120)
+    assert.strictEqual(accumulator.nextReady(1, 101), 120)
+    assert.strictEqual(accumulator.drain(1, 120, 10_000)[0], batch)
+  })
+
+  it("keeps bytes, sequence and deadline when a batch is sent again", () => {
+    const accumulator = make()
+    const partition = led(accumulator, 0)
+    append(accumulator, partition, "a", 10, { now: 5 })
+    const [batch] = accumulator.drain(1, 5, 1000)
+    const bytes = Buffer.from(batch!.bytes!)
+    append(accumulator, partition, "b", 10, { now: 6 })
+    accumulator.retry(batch!, 10)
+    const [again] = accumulator.drain(1, 10, 1000)
+    assert.strictEqual(again, batch)
+    assert.isTrue(bytes.equals(again!.bytes!))
+    assert.strictEqual(again!.deadline, 60_005)
+    assert.strictEqual(again!.attempts, 2)
+    assert.deepStrictEqual(accumulator.expired(60_004), [])
+    assert.deepStrictEqual(accumulator.expired(60_005), [batch])
+    assert.strictEqual(accumulator.nextDeadline(), 60_005)
+  })
+
+  it("numbers records on across the wrap of sequence numbers", () => {
+    const accumulator = make()
+    const partition = led(accumulator, 0)
+    partition.identity = { producerId: 9, epoch: 3 }
+    partition.nextSequence = 0x7fff_fffe
+    const sequences: Array<number> = []
+    for (let i = 0; i < 3; i++) {
+      for (let j = 0; j < 2; j++) append(accumulator, partition, "x")
+      const [batch] = accumulator.drain(1, 0, 1000)
+      sequences.push(readBatchHeader(batch!.bytes!, 0).baseSequence)
+      accumulator.complete(batch!)
+    }
+    assert.deepStrictEqual(sequences, [0x7fff_fffe, 0, 2])
+  })
+
+  it("wraps from 2^31-1 to 0, wherever it starts", () => {
+    FastCheck.assert(FastCheck.property(FastCheck.nat(0x7fff_ffff), FastCheck.nat(1_000_000), (start, count) => {
+      const expected = Number((BigInt(start) + BigInt(count)) % 2n ** 31n)
+      assert.strictEqual(advanceSequence(start, count), expected)
+    }))
+    assert.strictEqual(advanceSequence(0x7fff_ffff, 1), 0)
+    assert.strictEqual(advanceSequence(0x7fff_ffff, 2), 1)
+  })
+
+  it("needs a producer id before an idempotent batch goes, and after the last epoch", () => {
+    const accumulator = make()
+    accumulator.identity = undefined
+    const partition = led(accumulator, 0)
+    append(accumulator, partition, "a")
+    assert.deepStrictEqual(accumulator.drain(1, 0, 1000), [])
+    accumulator.identity = { producerId: 1, epoch: 0 }
+    const [batch] = accumulator.drain(1, 0, 1000)
+    partition.identity = { producerId: 1, epoch: 0x7fff }
+    accumulator.retryInNextEpoch(batch!, 0)
+    assert.isUndefined(accumulator.identity)
+    assert.deepStrictEqual(accumulator.drain(1, 0, 1000), [])
+    accumulator.identity = { producerId: 2, epoch: 0 }
+    const header = readBatchHeader(accumulator.drain(1, 0, 1000)[0]!.bytes!, 0)
+    assert.deepInclude(header, { producerId: 2, producerEpoch: 0, baseSequence: 0 })
+  })
+
+  it("raises the epoch of one partition alone", () => {
+    const accumulator = make()
+    const [a, b] = [led(accumulator, 0), led(accumulator, 1)]
+    for (const partition of [a, b]) append(accumulator, partition, "1")
+    const [first, other] = accumulator.drain(1, 0, 1000)
+    accumulator.retryInNextEpoch(first!, 0)
+    accumulator.complete(other!)
+    append(accumulator, b, "2")
+    const [again, next] = accumulator.drain(1, 0, 1000)
+    assert.deepInclude(readBatchHeader(again!.bytes!, 0), { producerEpoch: 1, baseSequence: 0, recordCount: 1 })
+    assert.deepInclude(readBatchHeader(next!.bytes!, 0), { producerEpoch: 0, baseSequence: 1 })
+    assert.isUndefined(decodeRecords(again!.bytes!, { fetchOffset: 0 }).error, "its checksum is right")
+  })
+
+  it.each([undefined, gzip])("splits into halves, of the same records, in the same order (codec %#)", (codec) => {
+    const accumulator = make({ codec })
+    const partition = led(accumulator, 0)
+    const values = ["a", "b", "c", "d", "e"]
+    values.forEach((value, i) => append(accumulator, partition, value, 100 + i))
+    const [batch] = accumulator.drain(1, 0, 10_000)
+    append(accumulator, partition, "later")
+    const { chunks } = decodeRecords(batch!.bytes!, { fetchOffset: 0 })
+    accumulator.split(batch!, chunks.flatMap(({ records }) => records), 0)
+    const sent: Array<string> = []
+    const headers: Array<readonly [epoch: number, sequence: number, count: number]> = []
+    for (let [next] = accumulator.drain(1, 0, 10_000); next !== undefined; [next] = accumulator.drain(1, 0, 10_000)) {
+      const { baseSequence, producerEpoch, recordCount } = readBatchHeader(next.bytes!, 0)
+      headers.push([producerEpoch, baseSequence, recordCount])
+      const read = decodeRecords(next.bytes!, { fetchOffset: 0 }).chunks.flatMap(({ records }) => records)
+      assert.strictEqual(read.length, next.entries.length)
+      for (const entry of next.entries) sent.push(entry)
+      assert.strictEqual(next.deadline, 60_000)
+      accumulator.complete(next)
+    }
+    assert.deepStrictEqual(sent, [...values, "later"])
+    assert.deepStrictEqual(headers, [[1, 0, 3], [1, 3, 2], [1, 5, 1]])
+    assert.strictEqual(accumulator.reserved, 0)
+    assert.strictEqual(accumulator.incomplete.size, 0)
+  })
+
+  it("leaves room for the others when one partition cannot send", () => {
+    const accumulator = make({ bufferBytes: 8000, batchBytes: 1000 })
+    const stuck = accumulator.partition("t", 0)
+    const admitted: Array<string> = []
+    for (let i = 0; i < 50; i++) submit(accumulator, stuck, `stuck${i}`, 400, admitted)
+    assert.isAtMost(accumulator.reserved, 2000)
+    const other = led(accumulator, 1)
+    for (let i = 0; i < 10; i++) assert.isTrue(append(accumulator, other, `other${i}`, 100))
+    assert.strictEqual(accumulator.drain(1, 0, 100_000).length, 1)
+  })
+
+  it("lets nobody overtake a large record that waits for room of any partition", () => {
+    const accumulator = make({ bufferBytes: 4000, batchBytes: 500 })
+    const small = Array.from({ length: 4 }, (_, i) => led(accumulator, i))
+    const admitted: Array<string> = []
+    for (const partition of small) for (let i = 0; i < 3; i++) submit(accumulator, partition, "small", 200, admitted)
+    submit(accumulator, led(accumulator, 9), "large", 3500, admitted)
+    // A steady stream of small ones takes each byte that is freed, if it may.
+    for (let round = 0; round < 20 && !admitted.includes("large"); round++) {
+      for (const batch of accumulator.drain(1, 0, 500)) accumulator.complete(batch)
+      for (const partition of small) submit(accumulator, partition, "small", 200, admitted)
+    }
+    assert.include(admitted, "large")
+    assert.isAtMost(accumulator.reserved, 4000)
+  })
+
+  it("admits those who wait in turn by partition, in order in each", () => {
+    const accumulator = make({ bufferBytes: 1000, batchBytes: 1000 })
+    const [a, b] = [led(accumulator, 0), led(accumulator, 1)]
+    const admitted: Array<string> = []
+    submit(accumulator, led(accumulator, 2), "fills", 900, admitted)
+    for (const name of ["a1", "a2", "a3"]) submit(accumulator, a, name, 50, admitted)
+    const withdraw = submit(accumulator, b, "gone", 50, admitted)
+    for (const name of ["b1", "b2"]) submit(accumulator, b, name, 50, admitted)
+    withdraw()
+    withdraw()
+    assert.deepStrictEqual(admitted, ["fills"])
+    for (const batch of accumulator.drain(1, 0, 10_000)) accumulator.complete(batch)
+    assert.deepStrictEqual(admitted, ["fills", "a1", "b1", "a2", "b2", "a3"])
+    assert.isFalse(accumulator.hasWaiters)
+  })
+
+  it("bounds what is not reported, but for those who report", () => {
+    const accumulator = make({ maxUnreported: 2 })
+    const partition = led(accumulator, 0)
+    const admitted: Array<string> = []
+    for (const name of ["1", "2", "3", "4"]) submit(accumulator, partition, name, 10, admitted)
+    submit(accumulator, partition, "handler's", 10, admitted, true)
+    assert.deepStrictEqual(admitted, ["1", "2", "handler's"])
+    for (const batch of accumulator.drain(1, 0, 1000)) accumulator.complete(batch)
+    assert.strictEqual(admitted.length, 3, "an outcome is no report")
+    accumulator.reported(1)
+    assert.strictEqual(admitted.length, 3)
+    accumulator.reported(1)
+    assert.deepStrictEqual(admitted.slice(3), ["3"])
+    accumulator.reported(1)
+    assert.deepStrictEqual(admitted.slice(3), ["3", "4"])
+  })
+
+  it("keeps the exempt when it sends the others away", () => {
+    const accumulator = make({ bufferBytes: 500, batchBytes: 100 })
+    const partition = led(accumulator, 0)
+    const admitted: Array<string> = []
+    submit(accumulator, partition, "fills", 400, admitted)
+    submit(accumulator, partition, "dismissed", 400, admitted)
+    submit(accumulator, partition, "exempt", 400, admitted, true)
+    accumulator.dismissWaiters(false)
+    for (const batch of accumulator.drain(1, 0, 1000)) accumulator.complete(batch)
+    assert.deepStrictEqual(admitted, ["fills", "exempt"])
+    submit(accumulator, partition, "dismissed too", 400, admitted, true)
+    accumulator.dismissWaiters(true)
+    for (const batch of accumulator.drain(1, 0, 1000)) accumulator.complete(batch)
+    assert.strictEqual(admitted.length, 2)
+    assert.strictEqual(accumulator.reserved, 0)
+  })
+
+  it("takes a record that is larger than the buffer when it is empty, and no other beside it", () => {
+    const accumulator = make({ bufferBytes: 100, batchBytes: 50 })
+    const partition = led(accumulator, 0)
+    assert.isTrue(append(accumulator, partition, "huge", 500))
+    assert.isFalse(append(accumulator, led(accumulator, 1), "tiny", 0))
+    assert.isAbove(accumulator.reserved, 500 + batchHeaderSize)
+  })
+
+  it("sends away thousands who wait in little time", () => {
+    const accumulator = make({ bufferBytes: 2000, maxUnreported: 1 })
+    const withdraws: Array<() => void> = []
+    for (let i = 0; i < 20_000; i++) {
+      withdraws.push(submit(accumulator, led(accumulator, i % 50), `${i}`, 100, []))
+    }
+    const start = performance.now()
+    for (const withdraw of withdraws) withdraw()
+    assert.isFalse(accumulator.hasWaiters)
+    assert.isBelow(performance.now() - start, 2000)
+  })
+})
