@@ -6,14 +6,14 @@
  */
 import { FileSystem } from "@effect/platform"
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Admin, Consumer, type ConsumerRecord, Producer, Serde, Topic } from "@sluice/kafka"
-import { Cause, Clock, Effect, Exit, Layer, Stream } from "effect"
+import { Admin, Consumer, type ConsumerRecord, KafkaError, Producer, Serde, Topic } from "@sluice/kafka"
+import { Cause, Clock, Duration, Effect, Exit, Layer, Stream } from "effect"
 
 import { type Arguments, help, parseArguments, UsageError } from "./demo/arguments.ts"
 import { Journal } from "./demo/journal.ts"
 import { makeProgress, type Progress } from "./demo/progress.ts"
 import { formatTrace, SpanCollector } from "./demo/spans.ts"
-import { count, formatSummary } from "./demo/summary.ts"
+import { count, formatCounts, formatSummary } from "./demo/summary.ts"
 import { cluster } from "./support/cluster.ts"
 
 const partitions = 6
@@ -36,20 +36,19 @@ const lineOf = (headers: ReadonlyArray<Topic.Header>): number | undefined => {
   return sender === run ? Number(line) : undefined
 }
 
-const demo = (options: Arguments, spans: SpanCollector) =>
+const demo = (options: Arguments, spans: SpanCollector, journal: Journal) =>
   Effect.gen(function*() {
     const Lines = Topic.make(options.topic ?? `sluice-demo-${run}`, { key: Serde.string, value: Serde.string })
     const groupId = `sluice-demo-${run}`
-    const journal = new Journal()
-    const progress = yield* makeProgress(() =>
-      `${count(journal.sent)} sent, ${count(journal.acknowledged)} acknowledged, ${count(journal.handled)} handled`
-    )
-    process.once("SIGINT", () => progress.say("Stopping: what was accepted is sent, what is in hand is finished."))
+    let phase: string | undefined = "connecting"
+    const progress = yield* makeProgress(() => phase ?? formatCounts(journal))
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.once(signal, () => progress.say("Stopping: what was accepted is sent, what is in hand is finished."))
+    }
     const file = yield* checkFile(options.file)
+    progress.say(`${options.file} (${count(file.size)} bytes), through topic ${Lines.name}`)
     progress.say(
-      `${options.file}, ${count(file.size)} bytes, through topic ${Lines.name} of ${
-        options.brokers === undefined ? "a cluster of 3 brokers in memory" : `the cluster at ${options.brokers}`
-      }`
+      `of ${options.brokers === undefined ? "a cluster of 3 brokers in memory" : `the cluster at ${options.brokers}`}.`
     )
     yield* createTopic(Lines.name, options.topic !== undefined, progress)
 
@@ -61,7 +60,7 @@ const demo = (options: Arguments, spans: SpanCollector) =>
       yield* linesOf(options).pipe(
         Stream.map((text) =>
           Lines.record({
-            key: text.slice(0, text.indexOf(" ")),
+            key: text.split(" ", 1)[0]!,
             value: text,
             headers: [{ key: lineHeader, value: `${run}/${journal.sent++}` }]
           })
@@ -77,11 +76,13 @@ const demo = (options: Arguments, spans: SpanCollector) =>
         else if (record.value === run) journal.member(member)
       })
 
-    /** A member of the group, until it is interrupted; then it has finished, committed and left. */
+    const finished = yield* Effect.makeLatch()
+
+    /** A member of the group, until all is finished; then it has committed and left. */
     const member = (name: string) =>
       Effect.scoped(Effect.gen(function*() {
         const consumer = yield* Consumer.make({ groupId, topics: [Lines], heartbeatInterval: "250 millis" })
-        yield* consumer.run(handle(name))
+        yield* Effect.raceFirst(consumer.run(handle(name)), finished.await)
       }))
 
     /** A group needs a moment to share its partitions: records go to all of them until each member was given one. */
@@ -96,21 +97,23 @@ const demo = (options: Arguments, spans: SpanCollector) =>
     })).pipe(Effect.withTracerEnabled(false))
 
     const work = Effect.gen(function*() {
+      phase = "waiting for the group"
       const [upAfter] = yield* Effect.timed(awaitMembers)
-      progress.say(`The group has ${memberNames.length} members, after ${upAfter.pipe(String)}.`)
+      progress.say(`The group has ${memberNames.length} members, after ${Math.round(Duration.toMillis(upAfter))} ms.`)
+      phase = undefined
       const start = yield* Clock.currentTimeMillis
       const sinceStart = Effect.map(Clock.currentTimeMillis, (now) =>
         now - start)
       yield* produce
       const acknowledged = yield* sinceStart
-      progress.say(`All lines are sent and acknowledged.`)
+      progress.say("All lines are sent and acknowledged.")
       yield* awaitHandled(journal)
       return { acknowledged, handled: yield* sinceStart }
     })
 
-    const times = yield* Effect.raceFirst(
-      work,
-      Effect.zipRight(Effect.all(memberNames.map(member), { concurrency: "unbounded" }), Effect.never)
+    const [times] = yield* Effect.all(
+      [Effect.ensuring(work, finished.open), ...memberNames.map(member)],
+      { concurrency: "unbounded" }
     )
     progress.say("The members have finished, committed and left the group.")
     const committed = yield* goesOnAt(Lines, groupId, Array.from(journal.partitions.keys()))
@@ -125,7 +128,10 @@ const demo = (options: Arguments, spans: SpanCollector) =>
     for (const problem of problems) progress.say(problem)
     progress.say(problems.length === 0 ? "Nothing was lost, nothing was handled twice." : "The demo failed.")
     return problems.length === 0 ? 0 : 1
-  }).pipe(Effect.scoped, Effect.withTracerEnabled(true))
+  }).pipe(
+    Effect.scoped,
+    Effect.onInterrupt(() => Effect.sync(() => console.log(`Stopped: ${formatCounts(journal)}.`)))
+  )
 
 /** The file's lines, from its start again where more are asked for than it has. */
 const linesOf = ({ file, lines }: Arguments) =>
@@ -216,19 +222,23 @@ const main = Effect.gen(function*() {
   }
   const spans = new SpanCollector(tracesKept)
   return yield* Effect.provide(
-    demo(options, spans),
-    Layer.merge(cluster(options.brokers), Layer.empty)
+    demo(options, spans, new Journal()),
+    Layer.merge(cluster(options.brokers), Layer.setTracer(spans.tracer))
   )
 }).pipe(
   Effect.catchAll((error) =>
     Effect.sync(() => {
-      console.error(error.message)
-      if (error._tag === "UsageError") console.error("See --help.")
-      return error._tag === "UsageError" || ("reason" in error && error.reason._tag === "InvalidArgument") ? 2 : 1
+      const isUsage = error._tag === "UsageError" ||
+        (KafkaError.isKafkaError(error) && ["InvalidArgument", "InvalidTopicException"].includes(error.reason._tag))
+      console.error(isUsage ? `${error.message}\nSee --help.` : error.message)
+      return isUsage ? 2 : 1
     })
   ),
   Effect.provide(NodeContext.layer)
 )
+
+// Whoever reads may have seen enough, such as `head`: the result is told by the exit code all the same.
+process.stdout.on("error", () => {})
 
 NodeRuntime.runMain(main, {
   teardown: (exit, onExit) =>

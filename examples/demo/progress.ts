@@ -15,10 +15,15 @@ export const makeProgress = (status: () => string): Effect.Effect<Progress, neve
     const { stdout } = process
     if (!stdout.isTTY) {
       const start = yield* Clock.currentTimeMillis
+      let shown = ""
       const show = (pause: number): Effect.Effect<never> =>
         Effect.sleep(pause).pipe(
           Effect.zipRight(Clock.currentTimeMillis),
-          Effect.tap((now) => Effect.sync(() => console.log(`${((now - start) / 1_000).toFixed(1)} s: ${status()}`))),
+          Effect.map((now) => {
+            const text = status()
+            if (text !== shown) console.log(`${((now - start) / 1_000).toFixed(1)} s: ${text}`)
+            shown = text
+          }),
           Effect.zipRight(Effect.suspend(() => show(Math.min(5_000, 2 * pause))))
         )
       yield* Effect.forkScoped(show(250))
@@ -26,7 +31,7 @@ export const makeProgress = (status: () => string): Effect.Effect<Progress, neve
     }
     const clear = () => stdout.write("\r\x1b[K")
     // One column stays free: some terminals wrap after the last one.
-    const draw = () => stdout.write(`\r${status().slice(0, Math.max(0, stdout.columns - 1))}\x1b[K`)
+    const draw = () => stdout.write(`\r${status().slice(0, (stdout.columns || 80) - 1)}\x1b[K`)
     yield* Effect.addFinalizer(() => Effect.sync(clear))
     yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sync(draw), Effect.sleep("100 millis"))))
     return {

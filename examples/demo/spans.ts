@@ -1,8 +1,13 @@
-import type { Context } from "effect"
-import { type Exit, type Option, Tracer } from "effect"
+import { type Context, type Exit, type Option, Tracer } from "effect"
 
-const hex = (digits: number): string =>
-  Array.from({ length: digits }, () => Math.floor(Math.random() * 16).toString(16)).join("")
+/** Random digits, eight at a time. */
+const hex = (digits: number): string => {
+  let text = ""
+  while (text.length < digits) text += Math.floor(Math.random() * 2 ** 32).toString(16).padStart(8, "0")
+  return text
+}
+
+const noAttributes: ReadonlyMap<string, unknown> = new Map()
 
 /** A span that is kept in memory. One that is not sampled only carries its ids on. */
 export class CollectedSpan implements Tracer.Span {
@@ -14,7 +19,7 @@ export class CollectedSpan implements Tracer.Span {
   readonly parent: Option.Option<Tracer.AnySpan>
   readonly context: Context.Context<never>
   readonly kind: Tracer.SpanKind
-  readonly attributes = new Map<string, unknown>()
+  readonly #attributes: Map<string, unknown> | undefined
   links: ReadonlyArray<Tracer.SpanLink>
   status: Tracer.SpanStatus
 
@@ -35,6 +40,11 @@ export class CollectedSpan implements Tracer.Span {
     this.status = { _tag: "Started", startTime }
     this.traceId = parent._tag === "Some" ? parent.value.traceId : hex(32)
     this.sampled = sampled
+    if (sampled) this.#attributes = new Map()
+  }
+
+  get attributes(): ReadonlyMap<string, unknown> {
+    return this.#attributes ?? noAttributes
   }
 
   end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
@@ -42,7 +52,7 @@ export class CollectedSpan implements Tracer.Span {
   }
 
   attribute(key: string, value: unknown): void {
-    if (this.sampled) this.attributes.set(key, value)
+    this.#attributes?.set(key, value)
   }
 
   event(): void {}

@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util"
 
 import { NodeContext, NodeRuntime } from "@effect/platform-node"
-import { Admin, Kafka, type KafkaError, type Topic } from "@sluice/kafka"
+import { Admin, type Kafka, type KafkaError, type Topic } from "@sluice/kafka"
 import { KafkaJs } from "@sluice/kafkajs"
 import { MemoryCluster } from "@sluice/testing"
 import { Effect, Layer } from "effect"
@@ -10,8 +10,8 @@ import { Effect, Layer } from "effect"
 /** A client of the cluster that `brokers` are part of; of one in memory if there are none. */
 export const cluster = (brokers: string | undefined): Layer.Layer<Kafka.Kafka, KafkaError.FatalError> =>
   brokers === undefined
-    ? Kafka.layer({ brokers: "broker-1.memory:9092" }).pipe(Layer.provide(MemoryCluster.layer({ brokers: 3 })))
-    : Kafka.layer({ brokers, apiTimeout: "15 seconds" }).pipe(Layer.provide(KafkaJs.transport()))
+    ? MemoryCluster.layer({ brokers: 3 })
+    : KafkaJs.layer({ brokers, apiTimeout: "15 seconds" })
 
 /** Creates the topic of an example, with three partitions; one that is there already is taken as it is. */
 export const createTopic = (topic: Topic.Any): Effect.Effect<void, KafkaError.KafkaError, Kafka.Kafka> =>

@@ -77,7 +77,9 @@ const median = (numbers: ReadonlyArray<number>): number => numbers.toSorted((a, 
 const ratios = (mode: string, of: (measured: Measured) => number): number =>
   median(results.get(`${mode} sluice`)!.map((measured, i) => of(measured) / of(results.get(`${mode} kafkajs`)![i]!)))
 
-console.log(`\n${records.toLocaleString("en")} records of 200 bytes, ${partitions} partitions, ${rounds} rounds, medians\n`)
+console.log(
+  `\n${records.toLocaleString("en")} records of 200 bytes, ${partitions} partitions, ${rounds} rounds, medians\n`
+)
 console.log("| case | records/s | CPU µs/record | peak RSS MB |\n|---|---|---|---|")
 for (const [label, list] of results) {
   const m = (of: (measured: Measured) => number) => median(list.map(of))

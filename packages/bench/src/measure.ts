@@ -38,8 +38,10 @@ export const makeValues = (count: number): ReadonlyArray<Buffer> => {
 }
 
 /** Keys of 10 bytes, 4,096 of them. */
-export const keys: ReadonlyArray<Buffer> = Array.from({ length: 4096 }, (_, i) =>
-  Buffer.from(`key-${String(i).padStart(6, "0")}`))
+export const keys: ReadonlyArray<Buffer> = Array.from(
+  { length: 4096 },
+  (_, i) => Buffer.from(`key-${String(i).padStart(6, "0")}`)
+)
 
 /** Checks that the records of each key come in the order in which they were sent, and counts them. */
 export class OrderCheck {

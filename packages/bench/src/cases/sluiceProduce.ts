@@ -20,7 +20,7 @@ const program = Effect.gen(function*() {
       for (let i = start; i < Math.min(records, start + chunk); i++) {
         batch.push(topic.record({ key: keys[i % keys.length]!, value: values[i]! }))
       }
-      return producer.sendAll(batch)
+      return Effect.asVoid(producer.sendAll(batch))
     })
   yield* producer.send(topic.record({ key: firstKey, value: values[0]! }))
   yield* Effect.promise(() =>

@@ -12,7 +12,7 @@ export interface Answer {
   readonly clientId: string
 }
 
-/** Another answer, or none to leave it as it is. */
+/** Another answer, none to leave it as it is, or an effect of either, which holds the answer up. */
 export type Rewrite = (answer: Answer) => unknown
 
 /** A transport whose answers are read and may be changed on their way. */
@@ -26,7 +26,7 @@ export const rewriting = (rewrite: Rewrite): Layer.Layer<Transport, never, Trans
           send: (frame) =>
             Effect.map(
               connection.send(frame),
-              (answer) => Effect.map(answer, (bytes) => changed(frame, bytes, options.clientId, rewrite))
+              (answer) => Effect.flatMap(answer, (bytes) => changed(frame, bytes, options.clientId, rewrite))
             )
         }))
     }))
@@ -35,19 +35,26 @@ export const rewriting = (rewrite: Rewrite): Layer.Layer<Transport, never, Trans
 /** What follows the frame's size and correlation id. */
 const bodyStart = 8
 
-const changed = (frame: RequestFrame, bytes: Uint8Array, clientId: string, rewrite: Rewrite): Uint8Array => {
-  const api = apis.get(frame.apiKey)!
-  if (api.name === "ApiVersions" || !frame.expectResponse) return bytes
-  const other = rewrite({
-    api: api.name,
-    clientId,
-    request: decodeRequest(api, frame.apiVersion, Buffer.concat(frame.body)),
-    response: decodeResponse(api, frame.apiVersion, responseBody(api, frame.apiVersion, bytes))
+const changed = (
+  frame: RequestFrame,
+  bytes: Uint8Array,
+  clientId: string,
+  rewrite: Rewrite
+): Effect.Effect<Uint8Array> =>
+  Effect.gen(function*() {
+    const api = apis.get(frame.apiKey)!
+    if (api.name === "ApiVersions" || !frame.expectResponse) return bytes
+    const result = rewrite({
+      api: api.name,
+      clientId,
+      request: decodeRequest(api, frame.apiVersion, Buffer.concat(frame.body)),
+      response: decodeResponse(api, frame.apiVersion, responseBody(api, frame.apiVersion, bytes))
+    })
+    const other = Effect.isEffect(result) ? yield* result as Effect.Effect<unknown> : result
+    if (other === undefined) return bytes
+    const parts = encodeResponse(api, frame.apiVersion, other as any)
+    return Buffer.concat([responseHeader(api, frame.apiVersion, 0, byteLength(parts)), ...parts]).subarray(bodyStart)
   })
-  if (other === undefined) return bytes
-  const parts = encodeResponse(api, frame.apiVersion, other as any)
-  return Buffer.concat([responseHeader(api, frame.apiVersion, 0, byteLength(parts)), ...parts]).subarray(bodyStart)
-}
 
 /** A Fetch answer with what `change` makes of each partition's part. */
 export const fetchAnswer = (

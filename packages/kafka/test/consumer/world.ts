@@ -1,7 +1,7 @@
 import { Consumer, type ConsumerRecord, Kafka, Producer, Serde, Topic } from "@sluice/kafka"
-import type { Transport } from "@sluice/kafka/Transport"
-import { MemoryCluster, type Options } from "@sluice/testing/MemoryCluster"
-import { type Duration, Effect, Exit, Fiber, Layer, Logger, Scope, TestClock } from "effect"
+import { Transport } from "@sluice/kafka/Transport"
+import { make as makeCluster, MemoryCluster, type Options } from "@sluice/testing/MemoryCluster"
+import { Context, type Duration, Effect, Exit, Fiber, Layer, Logger, Scope, TestClock } from "effect"
 
 import { type Rewrite, rewriting } from "./rewrite.ts"
 
@@ -16,7 +16,8 @@ export const world = (
   rewrite: Rewrite = () => undefined
 ): Layer.Layer<MemoryCluster | Kafka.Kafka | Transport> =>
   kafkaLayer("test", client).pipe(
-    Layer.provideMerge(rewriting(rewrite).pipe(Layer.provideMerge(MemoryCluster.layer(options))))
+    Layer.provideMerge(rewriting(rewrite)),
+    Layer.provideMerge(clusterLayer(options))
   )
 
 /** Runs a test in a world of its own, which outlives the test's scope. */
@@ -29,9 +30,15 @@ export const inWorld = (
   self: Effect.Effect<A, E, MemoryCluster | Kafka.Kafka | Transport | Scope.Scope>
 ): Effect.Effect<A, E> => self.pipe(Effect.scoped, Effect.provide(world(options, client, rewrite)))
 
+const clusterLayer = (options: Options) =>
+  Layer.scopedContext(Effect.map(
+    makeCluster(options),
+    ({ cluster, transport }) => Context.make(MemoryCluster, cluster).pipe(Context.add(Transport, transport))
+  ))
+
 const kafkaLayer = (clientId: string, client: Partial<Kafka.KafkaOptions> = {}) =>
-  Layer.orDie(
-    Kafka.layer({ brokers: "broker-1.memory:9092,broker-2.memory:9092,broker-3.memory:9092", clientId, ...client })
+  Layer.unwrapEffect(
+    Effect.map(MemoryCluster, ({ bootstrap }) => Layer.orDie(Kafka.layer({ brokers: bootstrap, clientId, ...client })))
   )
 
 /** Another client of the same cluster, which lives as long as the test's scope. */

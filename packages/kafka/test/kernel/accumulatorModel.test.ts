@@ -166,6 +166,7 @@ class Model {
       assert.strictEqual(batch.partition.inFlight, batch)
       assert.isAtMost(batch.retryAt, this.now)
       total += batch.bytes!.length
+      batch.onWire = true
       this.checkSequence(batch)
     }
     if (batches.length > 1) assert.isAtMost(total, maxBytes)
@@ -186,6 +187,10 @@ class Model {
 
   answer(batch: Batch<number>, outcome: "ack" | "retry" | "epoch" | "split" | "fail"): void {
     const { accumulator } = this
+    if (!accumulator.landed(batch)) {
+      assert.isUndefined(batch.partition.inFlight)
+      return
+    }
     const header = readBatchHeader(batch.bytes!, 0)
     const { partition } = batch.partition
     switch (outcome) {
@@ -268,7 +273,9 @@ class Model {
     const incomplete: Array<Batch<number>> = []
     for (let i = 0; i < partitionCount; i++) {
       const buffer = this.buffer(i)
-      const batches = buffer.inFlight === undefined ? buffer.queue : [buffer.inFlight, ...buffer.queue]
+      // What is past its deadline keeps its partition until it is answered.
+      const hasFirst = buffer.inFlight !== undefined && accumulator.incomplete.has(buffer.inFlight)
+      const batches = hasFirst ? [buffer.inFlight!, ...buffer.queue] : buffer.queue
       for (const batch of batches) incomplete.push(batch)
       assert.deepStrictEqual(batches.flatMap((batch) => batch.entries), this.accepted[i], "order of acceptance")
       assert.strictEqual(buffer.reserved, batches.reduce((sum, batch) => sum + batch.reserved, 0))

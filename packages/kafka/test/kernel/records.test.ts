@@ -266,7 +266,10 @@ describe("decodeRecords of what it cannot read", () => {
       const bytes = tampered(batchAt(2, texts(2, 1)), (copy) => writeInt16(copy, batchField.attributes, type))
       const { error } = decodeRecords(bytes, { fetchOffset: 2 })
       assert.strictEqual(error?.reason, "UnsupportedCompression")
-      assert.match(error!.message, new RegExp(`type ${type}$`))
+      assert.strictEqual(
+        error!.message.split(" ").at(-1),
+        ["none", "gzip", "snappy", "lz4", "zstd"][type] ?? String(type)
+      )
     })
   }
 

@@ -10,7 +10,7 @@ import * as Kafka from "@sluice/kafka/Kafka"
 import type { TransportError } from "@sluice/kafka/Transport"
 import { type Connection, type RequestFrame, Transport } from "@sluice/kafka/Transport"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Option, Tracer } from "effect"
 
 /** A request as it was written to a connection. */
 export interface WrittenRequest {
@@ -34,6 +34,8 @@ export interface Wire {
   /** Addresses, in the order in which connections were asked for. */
   readonly connects: Array<string>
   readonly requests: Array<WrittenRequest>
+  /** The span of the fiber that wrote each request. */
+  readonly spans: Array<{ readonly api: string; readonly span: Tracer.AnySpan | undefined }>
   /** Replaces the cluster for the requests that it gives an answer to. */
   answer: (request: WrittenRequest) => Answer | undefined
   /** Sees what the cluster answers, and may give something else. */
@@ -55,11 +57,13 @@ const tap = (transport: Transport["Type"], wire: Wire): Transport["Type"] => ({
       return Effect.map(transport.connect(address, options), (connection): Connection => ({
         closed: connection.closed,
         send: (frame: RequestFrame) =>
-          Effect.suspend(() => {
+          Effect.withFiberRuntime((fiber) => {
             const api = apis.get(frame.apiKey)!
             const body = decodeRequest(api, frame.apiVersion, Buffer.concat(frame.body))
             const request = { api: api.name, version: frame.apiVersion, address: at, body }
             wire.requests.push(request)
+            const parent = Context.getOption(fiber.currentContext as Context.Context<any>, Tracer.ParentSpan)
+            wire.spans.push({ api: api.name, span: Option.getOrUndefined(parent) })
             const answer = wire.answer(request)
             switch (answer?._tag) {
               case undefined:
@@ -85,7 +89,13 @@ export const wired = (
   client: Partial<Kafka.KafkaOptions> = {}
 ) => {
   const wires = Layer.effectContext(Effect.map(Transport, (transport) => {
-    const wire: Wire = { connects: [], requests: [], answer: () => undefined, edit: (_, response) => response }
+    const wire: Wire = {
+      connects: [],
+      requests: [],
+      spans: [],
+      answer: () => undefined,
+      edit: (_, response) => response
+    }
     return Context.make(Wires, wire).pipe(Context.add(Transport, tap(transport, wire)))
   }))
   return Kafka.layer({ brokers: "broker-1.memory:9092", clientId: "test", ...client }).pipe(

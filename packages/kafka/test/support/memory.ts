@@ -8,7 +8,10 @@ export const memory = (
   client: Partial<Kafka.KafkaOptions> = {}
 ) =>
   Kafka.layer({
-    brokers: "broker-1.memory:9092,broker-2.memory:9092,broker-3.memory:9092".split(",").slice(0, cluster?.brokers ?? 1),
+    brokers: "broker-1.memory:9092,broker-2.memory:9092,broker-3.memory:9092".split(",").slice(
+      0,
+      cluster?.brokers ?? 1
+    ),
     clientId: "test",
     ...client
   }).pipe(Layer.provideMerge(MemoryCluster.layer(cluster)))

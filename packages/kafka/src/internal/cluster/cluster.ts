@@ -73,6 +73,7 @@ export const make = (
     let view: ClusterMetadata = empty
     let running: Deferred.Deferred<void, KafkaError> | undefined
     let queued: Deferred.Deferred<void, KafkaError> | undefined
+    const lookups = new Map<string, Deferred.Deferred<TopicMetadata, KafkaError>>()
 
     const candidates = (): ReadonlyArray<BrokerAddress> => {
       const all = new Map<string, BrokerAddress>()
@@ -119,6 +120,25 @@ export const make = (
         })
       )
 
+    /** Runs `self` in the client's own fiber, for any number of callers, none of whom ends it. `onEnd` comes before they hear of it. */
+    const share = <A>(
+      self: Effect.Effect<A, KafkaError>,
+      done: Deferred.Deferred<A, KafkaError>,
+      onEnd: Effect.Effect<void>
+    ): Effect.Effect<void> =>
+      Effect.interruptible(self).pipe(
+        Effect.exit,
+        Effect.zipLeft(onEnd),
+        Effect.map((exit) => {
+          Deferred.unsafeDone(done, Exit.isInterrupted(exit) ? Exit.fail(closed("client")) : exit)
+        }),
+        detached,
+        Effect.forkIn(scope),
+        // So that `done` is completed even if the scope closes before the fiber runs.
+        Effect.uninterruptible,
+        Effect.asVoid
+      )
+
     /** One request at a time; who comes while one is under way waits for the next, whose answer is newer than the call. */
     const refresh: Effect.Effect<void, KafkaError> = Effect.uninterruptibleMask((restore) => {
       if (running === undefined) {
@@ -130,19 +150,14 @@ export const make = (
     })
 
     const start = (done: Deferred.Deferred<void, KafkaError>): Effect.Effect<void> =>
-      Effect.interruptible(fetchMetadata).pipe(
-        Effect.exit,
-        Effect.flatMap((exit) => {
-          const next = running = queued
+      share(
+        fetchMetadata,
+        done,
+        Effect.suspend(() => {
+          running = queued
           queued = undefined
-          Deferred.unsafeDone(done, Exit.isInterrupted(exit) ? Exit.fail(closed("client")) : exit)
-          return next === undefined ? Effect.void : start(next)
-        }),
-        detached,
-        Effect.forkIn(scope),
-        // So that `done` is completed even if the scope closes before the fiber runs.
-        Effect.uninterruptible,
-        Effect.asVoid
+          return running === undefined ? Effect.void : start(running)
+        })
       )
 
     const topic = (name: string): Effect.Effect<TopicMetadata, KafkaError> => {
@@ -154,9 +169,21 @@ export const make = (
           new FatalError({ reason: { _tag: "InvalidTopicException", topic: name }, scope: "topic", message: problem })
         )
       }
-      const ask = (attempt: number): Effect.Effect<TopicMetadata, KafkaError> => {
-        inUse.add(name)
-        return Effect.flatMap(refresh, () => {
+      return Effect.uninterruptibleMask((restore) => {
+        const current = lookups.get(name)
+        if (current !== undefined) return restore(Deferred.await(current))
+        const own = Deferred.unsafeMake<TopicMetadata, KafkaError>(FiberId.none)
+        lookups.set(name, own)
+        return Effect.zipRight(
+          share(lookUp(name), own, Effect.sync(() => lookups.delete(name))),
+          restore(Deferred.await(own))
+        )
+      })
+    }
+
+    const lookUp = (name: string): Effect.Effect<TopicMetadata, KafkaError> => {
+      const ask = (attempt: number): Effect.Effect<TopicMetadata, KafkaError> =>
+        Effect.flatMap(refresh, () => {
           const answer = view.topics.get(name)
           if (answer !== undefined && answer.errorCode === 0 && answer.partitions.length > 0) {
             found.add(name)
@@ -170,8 +197,10 @@ export const make = (
           if (!found.has(name)) inUse.delete(name)
           return Effect.fail(fromCode(code, { operation: "Metadata", scope: "topic", topic: name }))
         })
-      }
-      return ask(1)
+      return Effect.suspend(() => {
+        inUse.add(name)
+        return ask(1)
+      })
     }
 
     const coordinator = (groupId: string): Effect.Effect<BrokerAddress, KafkaError> =>

@@ -216,8 +216,12 @@ class GroupConsumer {
     this.#commitsByHand = true
     const furthest = new Map<AssignedPartition, number>()
     let problem: KafkaError | undefined
+    let partition: AssignedPartition | undefined
     for (const committable of committables) {
-      const partition = this.#owned.get(topicPartitionKey(committable))
+      // Records come in chunks of one partition: mostly it is the last one's again.
+      if (partition?.partition !== committable.partition || partition.topic !== committable.topic) {
+        partition = this.#owned.get(topicPartitionKey(committable))
+      }
       const offset = committable instanceof FetchedRecord ? committable.view.offset : Number(committable.offset)
       if (!Number.isSafeInteger(offset) || offset < 0) {
         problem = invalidArgument(`Consumer.commit: not an offset: ${committable.offset}`)

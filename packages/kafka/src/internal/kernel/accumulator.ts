@@ -1,5 +1,6 @@
 import type { KafkaError } from "../../KafkaError.ts"
 import { batchHeaderSize } from "./batchHeader.ts"
+import { BufferPool } from "./bufferPool.ts"
 import type { Codec } from "./compression.ts"
 import type { Header } from "./header.ts"
 import { BatchBuilder, restamp } from "./recordBatch.ts"
@@ -43,6 +44,7 @@ export interface ProducerIdentity {
 
 const noIdentity: ProducerIdentity = { producerId: -1, epoch: -1 }
 const maxEpoch = 0x7fff
+const minCapacity = 512
 const maxSequence = 0x7fffffff
 
 /** The sequence number `count` records after `sequence`: wraps from 2^31-1 to 0. */
@@ -68,7 +70,7 @@ export class Batch<Entry> {
   baseSequence = -1
   /** The encoded batch; from the first attempt on. */
   bytes: Uint8Array | undefined
-  /** Whether it was handed to a connection and not answered yet. */
+  /** Whether it was handed to a connection and not answered yet; see {@link Accumulator.landed}. */
   onWire = false
   /** Why the last attempt did not succeed. */
   lastError: KafkaError | undefined
@@ -76,11 +78,11 @@ export class Batch<Entry> {
   sealed = false
   readonly builder: BatchBuilder
 
-  constructor(partition: PartitionBuffer<Entry>, now: number, deadline: number, capacity: number) {
+  constructor(partition: PartitionBuffer<Entry>, now: number, deadline: number, buffer: number | Buffer) {
     this.partition = partition
     this.createdAt = now
     this.deadline = deadline
-    this.builder = new BatchBuilder(capacity)
+    this.builder = new BatchBuilder(buffer)
   }
 }
 
@@ -92,7 +94,7 @@ export class PartitionBuffer<Entry> {
   leader = -1
   /** Batches not in flight; only the last may be open. */
   readonly queue: Array<Batch<Entry>> = []
-  /** One batch in flight keeps the order of acceptance. */
+  /** One batch in flight keeps the order of acceptance; on the wire it may have its outcome already, by its deadline. */
   inFlight: Batch<Entry> | undefined
   /** Callers that wait for room, in their order. */
   readonly waiters = new Set<Waiter>()
@@ -101,6 +103,8 @@ export class PartitionBuffer<Entry> {
   lastError: KafkaError | undefined
   identity: ProducerIdentity | undefined
   nextSequence = 0
+  /** Bytes of the last batch that was done: the next one is expected to be about as large. */
+  typicalSize = 0
 
   constructor(topic: string, partition: number) {
     this.topic = topic
@@ -135,6 +139,7 @@ export class Accumulator<Entry> {
   readonly #active = new Set<PartitionBuffer<Entry>>()
   /** Batches without an outcome. */
   readonly #incomplete = new Set<Batch<Entry>>()
+  readonly #pool: BufferPool
   /** Partitions with waiters; the one whose turn it is comes first. */
   readonly #waiting = new Set<PartitionBuffer<Entry>>()
   /** Waiters that are exempt from the bound on reports, with their partitions. */
@@ -150,6 +155,7 @@ export class Accumulator<Entry> {
 
   constructor(options: AccumulatorOptions) {
     this.#options = options
+    this.#pool = new BufferPool(options.bufferBytes / 4)
   }
 
   /** Bytes accepted and without an outcome. */
@@ -350,12 +356,35 @@ export class Accumulator<Entry> {
     }
   }
 
-  /** Takes a batch out: it has its outcome. Its bytes are free again, and who waited for them is admitted. */
+  /**
+   * The request that carried a batch was answered, or has failed. False if the
+   * batch has its outcome already: its partition is free only now.
+   */
+  landed(batch: Batch<Entry>): boolean {
+    const { partition } = batch
+    batch.onWire = false
+    if (partition.inFlight !== batch) return false
+    if (this.#incomplete.has(batch)) return true
+    partition.inFlight = undefined
+    return false
+  }
+
+  /** A batch is acknowledged, and nobody needs its bytes any more: the next one may be written over them. */
+  recycle(batch: Batch<Entry>): void {
+    // After a second attempt the first one's connection may still hold the bytes; compressed ones are a buffer of their own.
+    if (batch.attempts === 1 && this.#options.codec === undefined) this.#pool.give(batch.bytes!)
+  }
+
+  /**
+   * Takes a batch out: it has its outcome. Its bytes are free again, and who
+   * waited for them is admitted. While it is on the wire nothing follows it.
+   */
   complete(batch: Batch<Entry>): void {
     const partition = batch.partition
+    partition.typicalSize = batch.builder.size
     this.#incomplete.delete(batch)
     if (partition.inFlight === batch) {
-      partition.inFlight = undefined
+      if (!batch.onWire) partition.inFlight = undefined
     } else {
       const index = partition.queue.indexOf(batch)
       if (index !== -1) partition.queue.splice(index, 1)
@@ -420,6 +449,12 @@ export class Accumulator<Entry> {
     return this.#reserved + needed > bufferBytes ? "full" : undefined
   }
 
+  /** Room for what the partition's batches had of late, so that neither a large one is copied as it grows nor a small one allocates much. */
+  #buffer(partition: PartitionBuffer<Entry>, recordSize: number): Buffer {
+    const expected = Math.min(this.#options.batchBytes, partition.typicalSize + partition.typicalSize / 4)
+    return this.#pool.take(Math.ceil(Math.max(minCapacity, expected, batchHeaderSize + recordSize)))
+  }
+
   #add(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number): void {
     const { batchBytes, deliveryTimeout } = this.#options
     let batch = partition.open
@@ -429,7 +464,7 @@ export class Accumulator<Entry> {
     }
     let before = 0
     if (batch === undefined) {
-      batch = new Batch(partition, now, now + deliveryTimeout, initialCapacity(record.size, batchBytes))
+      batch = new Batch(partition, now, now + deliveryTimeout, this.#buffer(partition, record.size))
       partition.queue.push(batch)
       this.#incomplete.add(batch)
       this.#active.add(partition)
@@ -511,7 +546,3 @@ export class Accumulator<Entry> {
     return true
   }
 }
-
-/** Small batches start small: most are sent before they fill. */
-const initialCapacity = (size: number, batchBytes: number): number =>
-  Math.max(Math.min(16 * 1024, batchBytes), batchHeaderSize + size)

@@ -98,9 +98,12 @@ export class BatchBuilder {
   private baseTimestamp = -1
   private maxTimestamp = -1
 
-  /** `initialCapacity` in bytes, default 16 KiB; the buffer doubles when it is full. */
-  constructor(initialCapacity = 16 * 1024) {
-    this.buffer = Buffer.allocUnsafeSlow(Math.max(batchHeaderSize, initialCapacity))
+  /**
+   * Starts with a buffer of so many bytes, default 16 KiB, or with a given one of its own ArrayBuffer; a buffer of double
+   * the size takes over when it is full.
+   */
+  constructor(initial: number | Buffer = 16 * 1024) {
+    this.buffer = typeof initial === "number" ? Buffer.allocUnsafeSlow(Math.max(batchHeaderSize, initial)) : initial
     this.limit = this.buffer.length
   }
 

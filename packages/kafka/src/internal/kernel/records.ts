@@ -10,7 +10,7 @@ import {
 } from "./batchHeader.ts"
 import { BatchRecords } from "./batchRecords.ts"
 import { readInt16, readInt32, readInt64 } from "./bigEndian.ts"
-import { builtInCodecs, type CodecLookup, ExpandedTooLarge } from "./compression.ts"
+import { builtInCodecs, type CodecLookup, compressionTypes, ExpandedTooLarge } from "./compression.ts"
 import { RecordError, type RecordErrorReason } from "./recordError.ts"
 import type { RecordView } from "./recordView.ts"
 import { MalformedBytes } from "./varint.ts"
@@ -186,7 +186,12 @@ export class RecordsReader {
     const position = this.openPosition
     const codec = this.codecs(compression)
     if (codec === undefined) {
-      return this.fail("UnsupportedCompression", position, `No codec for compression type ${compression}`)
+      const name = Object.entries(compressionTypes).find(([, number]) => number === compression)?.[0]
+      return this.fail(
+        "UnsupportedCompression",
+        position,
+        `There is no codec for compression type ${name ?? compression}`
+      )
     }
     try {
       const expanded = codec.decompress(compressed, this.maxExpandedSize)

@@ -13,21 +13,18 @@ export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number):
   let key: Uint8Array | null
   let value: Uint8Array | null
   try {
-    key = record.key === null || record.key === undefined ? null : topic.key.serialize(record.key, topic.name)
+    key = record.key === null || record.key === undefined ? null : bytesOf(topic.key.serialize(record.key, topic.name))
     if (record.value === null && !topic.tombstones) {
       return rejected("InvalidArgument", record, "the value is null, and the topic has no `tombstones`")
     }
-    value = record.value === null ? null : topic.value.serialize(record.value, topic.name)
+    value = record.value === null ? null : bytesOf(topic.value.serialize(record.value, topic.name))
   } catch (cause) {
     return rejected(
       "SerializationFailed",
       record,
-      `a serializer threw: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `a serializer failed: ${cause instanceof Error ? cause.message : String(cause)}`,
       cause
     )
-  }
-  if ((key !== null && !(key instanceof Uint8Array)) || (value !== null && !(value instanceof Uint8Array))) {
-    return rejected("SerializationFailed", record, "a serializer gave something else than a Uint8Array")
   }
   const timestamp = record.timestamp ?? now
   if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
@@ -48,6 +45,12 @@ export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number):
     )
   }
   return { key, value, headers, timestamp, size }
+}
+
+/** Nothing else may come of a serializer, a null least of all, which would delete the key. */
+const bytesOf = (bytes: unknown): Uint8Array => {
+  if (bytes instanceof Uint8Array) return bytes
+  throw new TypeError("it gave something else than a Uint8Array")
 }
 
 const encodeHeaders = (headers: NonNullable<AnyRecord["headers"]>): ReadonlyArray<Header> | string => {

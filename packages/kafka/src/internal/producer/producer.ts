@@ -139,7 +139,10 @@ export class ProducerEngine<C> implements Producer<C> {
   ): Effect.Effect<RecordMetadata, ProduceError> =>
     Effect.withFiberRuntime((fiber) => {
       const completion = new SingleCompletion()
-      return Effect.zipRight(this.#submit(record, options?.correlation, completion, 0, fiber), completion.await)
+      return Effect.zipRight(
+        this.#submit(record, options?.correlation, completion, 0, fiber, this.now()),
+        completion.await
+      )
     })
 
   enqueue = (
@@ -148,7 +151,7 @@ export class ProducerEngine<C> implements Producer<C> {
   ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> =>
     Effect.withFiberRuntime((fiber) => {
       const completion = new SingleCompletion()
-      return Effect.as(this.#submit(record, options?.correlation, completion, 0, fiber), completion.await)
+      return Effect.as(this.#submit(record, options?.correlation, completion, 0, fiber, this.now()), completion.await)
     })
 
   sendAll = (records: Iterable<AnyRecord>): Effect.Effect<ReadonlyArray<RecordMetadata>, SendAllError> =>
@@ -217,9 +220,9 @@ export class ProducerEngine<C> implements Producer<C> {
     correlation: unknown,
     completion: Completion,
     slot: number,
-    fiber: Fiber.RuntimeFiber<any, any>
+    fiber: Fiber.RuntimeFiber<any, any>,
+    now: number
   ): Effect.Effect<void, ProduceError> {
-    const now = this.now()
     const prepared = prepare(record, now, this.settings.maxRecordBytes)
     if ("_tag" in prepared) return Effect.fail(prepared)
     const span = this.#startSpan(record, prepared, fiber)
@@ -235,7 +238,7 @@ export class ProducerEngine<C> implements Producer<C> {
     }
     const exempt = this.deliveries !== undefined &&
       fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
-    const placed = this.#place(record, pending, entry, exempt)
+    const placed = this.#place(record, pending, entry, exempt, now)
     if (span === undefined) return placed
     return Effect.onError(placed, (cause) =>
       Effect.sync(() => {
@@ -251,8 +254,9 @@ export class ProducerEngine<C> implements Producer<C> {
     const from = (start: number): Effect.Effect<void> =>
       Effect.withFiberRuntime((fiber) => {
         const end = Math.min(records.length, start + recordsPerTurn)
+        const now = this.now()
         for (let i = start; i < end; i++) {
-          const submitted = this.#submit(records[i]!, undefined, completion, i, fiber)
+          const submitted = this.#submit(records[i]!, undefined, completion, i, fiber, now)
           if (submitted === Effect.void) continue
           return Effect.zipRight(
             Effect.catchAll(submitted, (error) => Effect.sync(() => completion.fail(i, error))),
@@ -269,19 +273,20 @@ export class ProducerEngine<C> implements Producer<C> {
     record: AnyRecord,
     pending: PendingRecord,
     entry: Entry,
-    exempt: boolean
+    exempt: boolean,
+    now: number
   ): Effect.Effect<void, ProduceError> {
     if (this.#state === "closed" || (this.#state === "closing" && !exempt)) return Effect.fail(producerClosed())
     const topic = this.#topics.get(record.topic.name)
     if (topic === undefined) {
       return Effect.zipRight(
         this.#loadTopic(record.topic.name, exempt),
-        Effect.suspend(() => this.#place(record, pending, entry, exempt))
+        Effect.suspend(() => this.#place(record, pending, entry, exempt, this.now()))
       )
     }
     const partition = this.#choose(topic, record.partition, pending)
     if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
-    if (this.accumulator.append(partition, pending, entry, this.now(), exempt)) {
+    if (this.accumulator.append(partition, pending, entry, now, exempt)) {
       entry.isAccepted = true
       this.onReady(partition.leader)
       return Effect.void
@@ -338,7 +343,7 @@ export class ProducerEngine<C> implements Producer<C> {
       Effect.flatMap(() => {
         this.relearn()
         const count = this.#topics.get(name)!.partitions.length
-        if (record.partition! < count) return this.#place(record, pending, entry, exempt)
+        if (record.partition! < count) return this.#place(record, pending, entry, exempt, this.now())
         return Effect.fail(
           fromCode(3, {
             operation: "Produce",
@@ -424,6 +429,7 @@ export class ProducerEngine<C> implements Producer<C> {
       }
       if (span !== undefined) this.#endSpan(span, outcome, i)
     }
+    if (error === undefined) this.accumulator.recycle(batch)
     this.accumulator.complete(batch)
     this.#settled(batch)
     return unheard === 0

@@ -39,6 +39,7 @@ export class Sender {
   readonly #routing = Effect.unsafeMakeLatch(false)
   /** Open while the view of the cluster is known to be old. */
   readonly #outdated = Effect.unsafeMakeLatch(false)
+  #isOutdated = false
   /** Open while there are batches, which have deadlines. */
   readonly #pending = Effect.unsafeMakeLatch(false)
 
@@ -96,7 +97,7 @@ export class Sender {
     this.#engine.relearn()
     const missing: Array<number> = []
     for (const { leader } of accumulator.active) {
-      if (leader === -1 || cluster.address(leader) === undefined) this.#outdated.unsafeOpen()
+      if (leader === -1 || cluster.address(leader) === undefined) this.#askAgain()
       else if (!this.#brokers.has(leader)) missing.push(leader)
       else this.#brokers.get(leader)!.latch.unsafeOpen()
     }
@@ -112,14 +113,23 @@ export class Sender {
 
   readonly #refresh: Effect.Effect<void> = Effect.gen(this, function*() {
     yield* this.#outdated.await
-    this.#outdated.unsafeClose()
-    const refreshed = yield* Effect.either(this.#engine.cluster.refresh)
-    if (refreshed._tag === "Left") {
-      yield* Effect.logDebug(`metadata cannot be refreshed: ${refreshed.left.message}`)
+    for (let attempt = 1; this.#isOutdated; attempt++) {
+      this.#isOutdated = false
+      this.#outdated.unsafeClose()
+      const refreshed = yield* Effect.either(this.#engine.cluster.refresh)
+      if (refreshed._tag === "Left") {
+        yield* Effect.logDebug(`metadata cannot be refreshed: ${refreshed.left.message}`)
+      }
+      this.#routing.unsafeOpen()
+      yield* pause(this.#engine.cluster.settings, attempt)
     }
-    this.#routing.unsafeOpen()
-    yield* pause(this.#engine.cluster.settings, 1)
   })
+
+  /** The view of the cluster is known to be old. */
+  #askAgain(): void {
+    this.#isOutdated = true
+    this.#outdated.unsafeOpen()
+  }
 
   /** Fails what is past its deadline; in flight it may have been written. */
   readonly #expire: Effect.Effect<void> = Effect.suspend(() => {
@@ -173,7 +183,7 @@ export class Sender {
       }
       const address = cluster.address(id)
       if (address === undefined) {
-        this.#outdated.unsafeOpen()
+        this.#askAgain()
         return yield* broker.latch.await
       }
       if (settings.idempotent && accumulator.identity === undefined) {
@@ -182,7 +192,7 @@ export class Sender {
       const connected = yield* Effect.either(this.#pool.get(address))
       if (connected._tag === "Left") {
         yield* this.#unreachable(id, connected.left)
-        this.#outdated.unsafeOpen()
+        this.#askAgain()
         failures++
         yield* pause(cluster.settings, failures)
         broker.latch.unsafeOpen()
@@ -297,7 +307,7 @@ export class Sender {
     const broker = formatAddress(connection.address)
     return Effect.forEach(batches, (batch) => {
       const { accumulator, cluster, now, random, settings } = this.#engine
-      if (batch.partition.inFlight !== batch) return Effect.void
+      if (!accumulator.landed(batch)) return Effect.void
       const { partition, topic } = batch.partition
       const answer = answers.get(`${topic}/${partition}`)
       if (answer === undefined) {
@@ -310,7 +320,6 @@ export class Sender {
           })
         )
       }
-      batch.onWire = false
       const outcome = produceOutcome(answer.errorCode, {
         idempotent: settings.idempotent,
         maybeWritten: batch.maybeWritten,
@@ -330,7 +339,7 @@ export class Sender {
       switch (outcome._tag) {
         case "Retry":
           batch.maybeWritten ||= outcome.maybeWritten
-          if (outcome.refresh) this.#outdated.unsafeOpen()
+          if (outcome.refresh) this.#askAgain()
           accumulator.retry(batch, retryAt)
           return Effect.void
         case "RetryInNextEpoch":
@@ -348,15 +357,14 @@ export class Sender {
   #attemptFailed(batch: Batch<Entry>, error: KafkaError): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { accumulator, cluster, now, random, settings } = this.#engine
-      if (batch.partition.inFlight !== batch) return Effect.void
+      if (!accumulator.landed(batch)) return Effect.void
       const written = error.reason.written !== false
-      batch.onWire = false
       batch.lastError = error
       batch.maybeWritten ||= written
       if (isFatal(error) || (settings.acks === 0 && written)) {
         return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
       }
-      this.#outdated.unsafeOpen()
+      this.#askAgain()
       accumulator.retry(batch, now() + pauseMillis(cluster.settings, batch.attempts, random()))
       return Effect.void
     })
@@ -364,13 +372,15 @@ export class Sender {
 
   #acknowledge(batch: Batch<Entry>, baseOffset: number, logAppendTime: number): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.#engine.complete(batch, {
-        topic: batch.partition.topic,
-        partition: batch.partition.partition,
-        baseOffset,
-        logAppendTime,
-        error: undefined
-      })
+      this.#engine.accumulator.landed(batch)
+        ? this.#engine.complete(batch, {
+          topic: batch.partition.topic,
+          partition: batch.partition.partition,
+          baseOffset,
+          logAppendTime,
+          error: undefined
+        })
+        : Effect.void
     )
   }
 

@@ -118,6 +118,8 @@ export const groups = (test: Define): void => {
         producer.sendAll(range(partitions).map((partition) => topic.record({ partition, value: String(count++) })))
       )
       yield* join("first")
+      yield* round
+      yield* journal.until("the first has all", (entries) => partitionsOf(entries, "first").length === partitions)
       yield* join("second")
       yield* Effect.raceFirst(
         journal.until(

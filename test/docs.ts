@@ -1,0 +1,280 @@
+/**
+ * Checks what the documentation says: its snippets compile, the README's program runs, links lead somewhere, every public
+ * export is described, the tests that `docs/guarantees.md` names exist, and the file map of `docs/internals.md` is whole.
+ *
+ * The last line of the output is `{"passed":…,"failed":…}`.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { dirname, join, relative } from "node:path"
+
+import ts from "typescript"
+
+const root = join(import.meta.dirname, "..")
+
+let passed = 0
+let failed = 0
+
+/** Counts one check, and tells what is wrong, where, and what to do about it. */
+const check = (where: string, problems: ReadonlyArray<string>, advice: string): void => {
+  if (problems.length === 0) {
+    passed++
+    return
+  }
+  failed++
+  console.log(`× ${where}`)
+  for (const problem of problems) console.log(`    ${problem}`)
+  console.log(`    → ${advice}`)
+}
+
+const read = (file: string): string => readFileSync(join(root, file), "utf8")
+
+const files = (...patterns: ReadonlyArray<string>): ReadonlyArray<string> =>
+  globSync([...patterns], {
+    cwd: root,
+    exclude: (file) => /(^|\/)(node_modules|dist|build|\.cache)(\/|$)/.test(file.toString())
+  }).sort()
+
+const markdownFiles = files("*.md", ".changeset/*.md", "docs/**/*.md", "packages/*/README.md", "examples/**/*.md")
+const publicModules = files("packages/{kafka,kafkajs,testing}/src/*.ts")
+
+// ---------------------------------------------------------------------------------------------------------------------
+// snippets
+
+/** A program in the documentation. */
+interface Snippet {
+  readonly file: string
+  /** Of its first line of code, from 1. */
+  readonly line: number
+  readonly code: string
+}
+
+/** Blocks of ` ```ts `; `prefix` stands before each of their lines. */
+const snippetsIn = (file: string, text: string, prefix = ""): ReadonlyArray<Snippet> => {
+  const snippets: Array<Snippet> = []
+  const lines = text.split("\n")
+  for (let index = 0; index < lines.length; index++) {
+    if (!lines[index]!.startsWith(`${prefix}\`\`\`ts`)) continue
+    const start = index + 1
+    while (index + 1 < lines.length && !lines[index + 1]!.startsWith(`${prefix}\`\`\``)) index++
+    const code = lines.slice(start, index + 1).map((line) => line.slice(prefix.length)).join("\n")
+    snippets.push({ file, line: start + 1, code: `${code}\n` })
+  }
+  return snippets
+}
+
+const snippets = [
+  ...markdownFiles.flatMap((file) => snippetsIn(file, read(file))),
+  ...publicModules.flatMap((file) => snippetsIn(file, read(file), " * "))
+]
+
+// Inside of `examples`, whose dependencies a reader's program has.
+const snippetDirectory = join(root, "examples", ".cache", "snippets")
+rmSync(snippetDirectory, { recursive: true, force: true })
+mkdirSync(snippetDirectory, { recursive: true })
+const snippetByPath = new Map(snippets.map((snippet) => {
+  const path = join(snippetDirectory, `${snippet.file.replaceAll(/[/.]/g, "_")}_${snippet.line}.ts`)
+  writeFileSync(path, snippet.code)
+  return [path, snippet]
+}))
+
+const compilerOptions: ts.CompilerOptions = {
+  ...ts.parseJsonConfigFileContent(
+    ts.readConfigFile(join(root, "tsconfig.base.json"), ts.sys.readFile).config,
+    ts.sys,
+    root
+  ).options,
+  composite: false,
+  incremental: false,
+  noEmit: true,
+  // A snippet shows a thing, and need not use it.
+  noUnusedLocals: false,
+  types: ["node"],
+  typeRoots: [join(root, "node_modules", "@types")]
+}
+
+const program = ts.createProgram(
+  [...snippetByPath.keys(), ...publicModules.map((file) => join(root, file))],
+  compilerOptions
+)
+
+for (const [path, { file, line }] of snippetByPath) {
+  const source = program.getSourceFile(path)!
+  const diagnostics = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
+  check(
+    `${file}:${line}: the snippet does not compile`,
+    diagnostics.map(({ messageText, start = 0 }) =>
+      `line ${line + source.getLineAndCharacterOfPosition(start).line}: ${
+        ts.flattenDiagnosticMessageText(messageText, "\n    ")
+      }`
+    ),
+    "every block of ```ts must be a module that compiles by itself, with its imports"
+  )
+}
+
+const first = snippets.find(({ file }) => file === "README.md")
+if (first === undefined) {
+  check("README.md has no program", ["no block of ```ts"], "the README shows a program that runs as it is printed")
+} else {
+  const [path] = Array.from(snippetByPath).find(([, snippet]) => snippet === first)!
+  const { signal, status, stderr, stdout } = spawnSync(process.execPath, [path], { encoding: "utf8", timeout: 60_000 })
+  const problems: Array<string> = []
+  if (signal !== null) problems.push(`it was killed by ${signal} after a minute`)
+  else if (status !== 0) problems.push(`it ended with ${status}`)
+  if (stdout.trim() === "") problems.push("it printed nothing")
+  const output = problems.length === 0 ? [] : `${stdout}${stderr}`.trim().split("\n").slice(-20)
+  check(
+    `README.md:${first.line}: the program does not run`,
+    [...problems, ...output],
+    "it must run as it is printed, and end by itself"
+  )
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// links
+
+/** The anchor that GitHub gives a heading. */
+const slug = (heading: string): string =>
+  heading.trim().toLowerCase().replaceAll(/[^\p{Letter}\p{Number}\p{Mark} _-]/gu, "").replaceAll(" ", "-")
+
+const withoutCode = (text: string): string => text.replaceAll(/^```.*?^```/gms, "").replaceAll(/`[^`\n]*`/g, "code")
+
+const anchors = (file: string): ReadonlySet<string> => {
+  const result = new Set<string>()
+  for (const [, heading] of read(file).replaceAll(/^```.*?^```/gms, "").matchAll(/^#{1,6} (.+)$/gm)) {
+    const base = slug(heading!)
+    let anchor = base
+    for (let count = 1; result.has(anchor); count++) anchor = `${base}-${count}`
+    result.add(anchor)
+  }
+  return result
+}
+
+for (const file of markdownFiles) {
+  const problems: Array<string> = []
+  for (const [, target] of withoutCode(read(file)).matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^[a-z]+:/.test(target!)) continue
+    const [path, anchor] = target!.split("#") as [string, string | undefined]
+    const resolved = path === "" ? file : relative(root, join(root, dirname(file), path))
+    if (!existsSync(join(root, resolved))) problems.push(`${target}: there is no ${resolved}`)
+    else if (anchor !== undefined && statSync(join(root, resolved)).isFile() && !anchors(resolved).has(anchor)) {
+      problems.push(`${target}: ${resolved} has no heading with the anchor "${anchor}"`)
+    }
+  }
+  check(`${file}: links that lead nowhere`, problems, "correct the link, or what it should lead to")
+}
+
+const readme = existsSync(join(root, "README.md")) ? read("README.md") : ""
+check(
+  "README.md does not tell of every example",
+  files("examples/*.ts").filter((file) => !readme.includes(`](${file})`)),
+  "link it in the list of examples"
+)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// public exports
+
+const checker = program.getTypeChecker()
+
+/** What a doc comment lacks. */
+const missing = (tags: ReadonlyArray<string>, required: ReadonlyArray<string>): ReadonlyArray<string> =>
+  required.filter((tag) => !tags.includes(tag)).map((tag) => `no @${tag}`)
+
+for (const file of publicModules.filter((each) => !each.endsWith("/index.ts"))) {
+  const source = program.getSourceFile(join(root, file))!
+  const problems: Array<string> = []
+  const [moduleComment] = ts.getLeadingCommentRanges(source.text, 0) ?? []
+  const comment = moduleComment === undefined ? "" : source.text.slice(moduleComment.pos, moduleComment.end)
+  if (!comment.startsWith("/**") || !comment.includes("@since")) {
+    problems.push("line 1: the module has no doc comment with @since")
+  }
+  const moduleSymbol = checker.getSymbolAtLocation(source)
+  for (const symbol of moduleSymbol === undefined ? [] : checker.getExportsOfModule(moduleSymbol)) {
+    const declared = (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
+    for (const declaration of declared.declarations ?? []) {
+      if (declaration.getSourceFile() !== source) continue
+      const node = ts.isVariableDeclaration(declaration) ? declaration.parent.parent : declaration
+      const documented = ts.getJSDocCommentsAndTags(node).length > 0
+      const tags = ts.getJSDocTags(node).map((tag) => tag.tagName.text)
+      const lacks = documented ? missing(tags, ["since", "category"]) : ["no doc comment"]
+      const line = source.getLineAndCharacterOfPosition(node.getStart()).line + 1
+      if (lacks.length > 0) problems.push(`line ${line}: ${symbol.name}: ${lacks.join(", ")}`)
+    }
+  }
+  check(`${file}: exports that are not described`, problems, "write a sentence, @since and @category above each")
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// guarantees
+
+/** Every string of a file, titles of tests among them; what a template puts in is "…". */
+const stringsIn = (file: string): ReadonlySet<string> => {
+  const strings = new Set<string>()
+  const visit = (node: ts.Node): void => {
+    if (ts.isStringLiteralLike(node)) strings.add(node.text)
+    else if (ts.isTemplateExpression(node)) {
+      strings.add([node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)].join("…"))
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest))
+  return strings
+}
+
+const guaranteesFile = "docs/guarantees.md"
+if (!existsSync(join(root, guaranteesFile))) {
+  check(guaranteesFile, ["is missing"], "it says what is guaranteed, and which test shows it")
+} else {
+  // A guarantee is a list item that begins with what happens, in bold; it names its tests as `file` “suite > title”.
+  // What is not promised has no test.
+  const [promised] = read(guaranteesFile).split(/^## What is not promised$/m) as [string]
+  const guarantees = promised.split(/^- (?=\*\*)/m).slice(1)
+  for (const guarantee of guarantees) {
+    const text = guarantee.replaceAll(/\s+/g, " ")
+    const problems: Array<string> = []
+    const named = Array.from(text.matchAll(/`([^`]+\.ts)` “([^”]+)”/g))
+    if (named.length === 0) problems.push("no test is named")
+    for (const [, file, title] of named) {
+      if (!existsSync(join(root, file!))) {
+        problems.push(`there is no ${file}`)
+        continue
+      }
+      const strings = stringsIn(file!)
+      for (const part of title!.split(" > ")) {
+        if (!strings.has(part)) problems.push(`${file} has no test or suite “${part}”`)
+      }
+    }
+    check(
+      `${guaranteesFile}: “${text.slice(0, 60)}…”`,
+      problems,
+      "name a test that shows it: `path/of/file.test.ts` “suite > title”"
+    )
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// file map
+
+const internalsFile = "docs/internals.md"
+if (!existsSync(join(root, internalsFile))) {
+  check(internalsFile, ["is missing"], "it describes how the library works inside")
+} else {
+  const sources = files("packages/{kafka,kafkajs,testing}/src/**/*.ts")
+  const mapped = new Set(
+    Array.from(read(internalsFile).matchAll(/^\| `(packages\/[^`]+\.ts)` \| \S/gm), ([, file]) => file!)
+  )
+  check(
+    `${internalsFile}: the file map does not tell of every file`,
+    sources.filter((file) => !mapped.has(file)),
+    "add a line that says what the file is for"
+  )
+  check(
+    `${internalsFile}: the file map has files that are gone`,
+    Array.from(mapped).filter((file) => !sources.includes(file)),
+    "take the line out"
+  )
+}
+
+console.log(`${snippets.length} snippets, ${markdownFiles.length} pages, ${publicModules.length} public modules`)
+console.log(JSON.stringify({ passed, failed }))
+process.exitCode = failed === 0 ? 0 : 1
