@@ -2,7 +2,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Admin, Consumer, Producer, Serde, Topic } from "@sluice/kafka"
 import * as Conformance from "@sluice/testing/Conformance"
-import { Deferred, Duration, Effect, Either, Exit, Fiber, Scope, Stream } from "effect"
+import { Deferred, Duration, Effect, Either, Exit, Fiber, Option, Scope, Stream } from "effect"
 
 import { activeResources, client } from "./support/client.ts"
 import { reportDuration } from "./support/duration.ts"
@@ -174,7 +174,7 @@ describe("a producer", () => {
 
 describe("a consumer", () => {
   test(
-    "closes within its bounds, and what it could not commit comes again",
+    "closes within its bounds, and what was not handled comes again",
     Effect.gen(function*() {
       const topic = yield* makeTopic
       const producer = yield* Producer.make()
@@ -207,8 +207,15 @@ describe("a consumer", () => {
       assert.isTrue(Exit.isSuccess(yield* Effect.timeout(Fiber.await(running), "1 second")))
 
       const next = yield* Consumer.make(options)
-      const records = yield* Stream.runCollect(Stream.take(next.records, 10)).pipe(Effect.timeout("20 seconds"))
-      assert.deepStrictEqual(Array.from(records, ({ value }) => parseInt(value)), range(10))
+      const records = yield* next.records.pipe(
+        Stream.map(({ value }) => parseInt(value)),
+        Stream.takeUntil((number) => number === 9),
+        Stream.runCollect,
+        Effect.timeout("20 seconds")
+      )
+      // The commit of what was handled was on its way: the broker may do it when it goes on.
+      assert.include([0, 3], Array.from(records)[0])
+      assert.deepStrictEqual(Array.from(records), range(10).slice(-records.length))
     })
   )
 
@@ -234,15 +241,15 @@ describe("a client", () => {
   test(
     "closes at once while it asks a broker that hangs",
     Effect.gen(function*() {
-      const [closing] = yield* Effect.scoped(Effect.gen(function*() {
-        yield* pausedBroker
-        const asking = yield* Effect.forkScoped(
-          Effect.provide(Effect.scoped(Producer.make()), client(cluster.brokers, { clientId: "sluice-test-2" }))
-        )
-        yield* Effect.sleep("100 millis")
-        return yield* Effect.timed(Fiber.interrupt(asking))
-      }))
-      assert.isBelow(Duration.toMillis(closing), 1_000)
+      const asking = Effect.provide(
+        Effect.scoped(Producer.make()),
+        client(cluster.brokers, { clientId: "sluice-test-2" })
+      )
+      const [duration, answer] = yield* Effect.scoped(
+        Effect.zipRight(pausedBroker, Effect.timed(Effect.timeoutOption(asking, "100 millis")))
+      )
+      assert.isTrue(Option.isNone(answer))
+      assert.isBelow(Duration.toMillis(duration), 1_000)
     })
   )
 })

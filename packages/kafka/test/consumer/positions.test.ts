@@ -172,6 +172,15 @@ describe("an offset that the log no longer has", () => {
       const error = yield* passing(Effect.flip(Stream.runDrain(second.consumer.records)))
       assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "OffsetOutOfRange"])
       assert.deepStrictEqual(yield* committed(), { 0: 4 })
+      // It asks for nothing any more.
+      const cluster = yield* MemoryCluster
+      let fetches = 0
+      yield* cluster.intercept(({ apiName }) => {
+        if (apiName === "Fetch") fetches++
+        return "deliver"
+      })
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(fetches, 0)
     }).pipe(inWorld({ topics: { numbers: 1 } })))
 
   it.effect("does not cost the records that were fetched before it went", () => {

@@ -225,13 +225,19 @@ export const make = (
         ))
 
     const controller: Cluster["controller"] = (operation, use) =>
-      retrying(settings, { operation, deadline: settings.apiTimeout }, (attempt) =>
-        Effect.gen(function*() {
-          if (attempt > 1 || view.controller === -1) yield* refresh
-          const address = view.brokers.get(view.controller)
-          if (address === undefined) return yield* Effect.fail(fromCode(notController, { operation, scope: "client" }))
-          return yield* Effect.flatMap(pool.get(address), use)
-        }))
+      // The first look has a deadline of its own, and says better why it failed.
+      Effect.zipRight(
+        Effect.suspend(() => view.controller === -1 ? refresh : Effect.void),
+        retrying(settings, { operation, deadline: settings.apiTimeout }, (attempt) =>
+          Effect.gen(function*() {
+            if (attempt > 1) yield* refresh
+            const address = view.brokers.get(view.controller)
+            if (address === undefined) {
+              return yield* Effect.fail(fromCode(notController, { operation, scope: "client" }))
+            }
+            return yield* Effect.flatMap(pool.get(address), use)
+          }))
+      )
 
     yield* Effect.sleep(settings.metadataMaxAge).pipe(
       Effect.zipRight(Effect.suspend(() => inUse.size === 0 ? Effect.void : Effect.ignore(refresh))),

@@ -57,6 +57,7 @@ export class Fetcher {
   #routedVersion = -1
   readonly #outdated = Effect.unsafeMakeLatch(false)
   #isOutdated = false
+  #isHalted = false
 
   constructor(
     cluster: Cluster,
@@ -81,6 +82,11 @@ export class Fetcher {
   readonly start: Effect.Effect<void> = Effect.suspend(() =>
     Effect.all([this.#fibers.fork(this.#route), this.#fibers.fork(this.#refresh)], { discard: true })
   )
+
+  /** Asks for nothing any more: what comes would not be delivered. */
+  halt(): void {
+    this.#isHalted = true
+  }
 
   /** Ends the fibers. */
   readonly stop: Effect.Effect<void> = Effect.suspend(() => this.#fibers.interruptAll("1 second"))
@@ -222,6 +228,7 @@ export class Fetcher {
     const keys = new Set<string>()
     const now = this.#now()
     let retryAt = Infinity
+    if (this.#isHalted) return { keys, retryAt }
     for (const [key, partition] of this.#partitions) {
       if (partition.fetchOffset === undefined || partition.status !== "active" || this.#leader(partition) !== broker) {
         continue

@@ -44,6 +44,7 @@ export const makeSource = (
       () => clock.unsafeCurrentTimeMillis(),
       () => random.number()
     )
+    delivery.onStop(() => fetcher.halt())
     return { delivery, fetcher, lookups }
   })
 
