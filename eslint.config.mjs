@@ -51,7 +51,11 @@ export default tseslint.config(
         { name: "setInterval", message: "Time comes from Effect's Clock." },
         { name: "Date", message: "Time comes from Effect's Clock." }
       ],
-      "no-restricted-properties": ["error", { object: "Math", property: "random", message: "Chance comes from Effect's Random." }],
+      "no-restricted-properties": ["error", {
+        object: "Math",
+        property: "random",
+        message: "Chance comes from Effect's Random."
+      }],
       "no-restricted-imports": ["error", { paths: [{ name: "effect", message: "Import the module: effect/Effect." }] }]
     }
   }

@@ -42,6 +42,22 @@ describe("FrameReader", () => {
     }
   )
 
+  it("takes memory for a large frame as its bytes come, and gives it out whole", () => {
+    const length = 30 * 1024 * 1024
+    const bytes = Buffer.alloc(length)
+    for (let offset = 0; offset < length; offset += 4) bytes.writeInt32BE(offset, offset)
+    const frames: Array<Buffer> = []
+    const reader = new FrameReader(length, (frame) => frames.push(frame))
+    const memory = () => process.memoryUsage().arrayBuffers
+    const before = memory()
+    reader.push(size(length))
+    reader.push(bytes.subarray(0, 1_000))
+    assert.isBelow(memory() - before, 8 * 1024 * 1024)
+    for (let offset = 1_000; offset < length; offset += 65_536) reader.push(bytes.subarray(offset, offset + 65_536))
+    assert.lengthOf(frames, 1)
+    assert.isTrue(frames[0]!.equals(bytes))
+  })
+
   it("knows whether it is inside a frame", () => {
     const { reader } = collector(100)
     reader.push(Buffer.from([0, 0]))

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Kafka, Producer } from "@sluice/kafka"
 import { Transport } from "@sluice/kafka/Transport"
 import * as Conformance from "@sluice/testing/Conformance"
-import { make } from "@sluice/testing/MemoryCluster"
+import { make, MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Effect, Exit, Fiber, Layer, Runtime, Scope } from "effect"
 
 /** It outlives the clients of the tests, so that their connections can be counted when they are gone. */
@@ -16,6 +16,12 @@ const client = Kafka.layer({ brokers: cluster.bootstrap, retryBackoff: "10 milli
 )
 
 Conformance.suite("on the cluster in memory", client, { leftovers: connections })
+
+// Where nothing takes time, nothing overlaps; here each test has a cluster of its own too, which leaves nothing either.
+Conformance.suite(
+  "on a cluster in memory that is a millisecond away",
+  MemoryCluster.layer({ brokers: 3, latency: "1 millis", client: { retryBackoff: "10 millis" } })
+)
 
 describe("the check for what is left", () => {
   const fails = (program: Effect.Effect<unknown>, leftovers?: Effect.Effect<Iterable<string>>) =>

@@ -1,9 +1,10 @@
 /** Several members: how partitions move between them. */
 import { assert, describe, it } from "@effect/vitest"
-import type { Consumer } from "@sluice/kafka"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Deferred, Effect, Fiber, Stream, TestClock } from "effect"
 
+import { partitionsOf, type Running, running, together, total, writeAll } from "./members.ts"
+import type { Rewrite } from "./rewrite.ts"
 import {
   client,
   committed,
@@ -12,50 +13,35 @@ import {
   logged,
   member,
   type NumberRecord,
-  type Numbers,
   passing,
   passUntil,
   quiet,
   range,
-  Seen,
+  type Seen,
   write
 } from "./world.ts"
 
-type Options = Partial<Consumer.ConsumerOptions<typeof Numbers>>
-
-/** A member that runs a handler, and what it saw. */
-const running = (
-  options: Options = {},
-  handler: (seen: Seen) => (record: NumberRecord) => Effect.Effect<unknown, unknown> = (seen) => seen.handler
-) =>
-  Effect.gen(function*() {
-    const { close, consumer } = yield* member(options)
-    const seen = new Seen()
-    const run = yield* Effect.fork(consumer.run(handler(seen)))
-    return { close, consumer, seen, run }
-  })
-
-type Running = Effect.Effect.Success<ReturnType<typeof running>>
-
-const writeAll = (partitions: ReadonlyArray<number>, from: number, to: number) =>
-  Effect.forEach(partitions, (partition) => write(partition, range(from, to)), { discard: true })
-
-/** Which partitions a member has, shown by writing to all. */
-const partitionsOf = (seen: Seen, value: number) =>
-  seen.values.filter((each) => each.endsWith(`/${value}`)).map((each) => Number(each.split("/")[0])).sort()
-
-const total = (members: ReadonlyArray<Running>) => members.reduce((sum, { seen }) => sum + seen.count, 0)
-
-/** Everything that was seen, each partition's values sorted. */
-const together = (members: ReadonlyArray<Running>, partition: number) =>
-  members.flatMap(({ seen }) => seen.of(partition)).sort((a, b) => a - b)
-
 describe.each(["cooperative-sticky", "range"] as const)("members with the %s assignor", (assignor) => {
-  it.effect("share the partitions as they come and go, and no record is left out or comes twice", () =>
-    Effect.gen(function*() {
+  it.effect("share the partitions as they come and go, and no record is left out or comes twice", () => {
+    let seenOf: (partition: number) => number = () => 0
+    const commits = new Map<number, number>()
+    const wrong: Array<string> = []
+    // Never past what is unprocessed, and never back.
+    const watchCommits: Rewrite = ({ api, request, response }) => {
+      if (api !== "OffsetCommit" || response.topics[0].partitions[0].errorCode !== 0) return
+      for (const { committedOffset, partitionIndex } of request.topics[0].partitions) {
+        if (committedOffset > seenOf(partitionIndex)) wrong.push(`${partitionIndex} at ${committedOffset}: unprocessed`)
+        if (committedOffset < (commits.get(partitionIndex) ?? 0)) {
+          wrong.push(`${partitionIndex} at ${committedOffset}: back`)
+        }
+        commits.set(partitionIndex, committedOffset)
+      }
+    }
+    return Effect.gen(function*() {
       const all = range(0, 6)
       const { layer, lines } = logged()
       const members: Array<Running> = []
+      seenOf = (partition) => new Set(together(members, partition)).size
       let written = 0
       const writeMore = Effect.suspend(() => writeAll(all, written, written += 20))
       const caughtUp = Effect.suspend(() => passUntil(`${written} of each`, () => total(members) === written * 6))
@@ -87,7 +73,10 @@ describe.each(["cooperative-sticky", "range"] as const)("members with the %s ass
       yield* passing(members[1]!.close)
       assert.deepStrictEqual(yield* committed(), Object.fromEntries(all.map((partition) => [partition, written])))
       assert.deepStrictEqual(lines.filter((line) => !line.startsWith("DEBUG")), [])
-    }).pipe(inWorld({ brokers: 3, topics: { numbers: 6 } })))
+      assert.deepStrictEqual(wrong, [])
+      assert.isAbove(commits.size, 0)
+    }).pipe(inWorld({ brokers: 3, topics: { numbers: 6 } }, {}, watchCommits))
+  })
 })
 
 describe("a rebalance", () => {
@@ -215,72 +204,6 @@ describe("a rebalance", () => {
       )
     )
   })
-})
-
-describe("a member that is gone", () => {
-  const twoClients = Effect.gen(function*() {
-    const a = yield* Effect.provide(running({ sessionTimeout: "10 seconds" }), yield* client("a"))
-    const b = yield* Effect.provide(
-      running(
-        { sessionTimeout: "10 seconds" },
-        (seen) => (record) =>
-          record.value === "held"
-            ? Effect.never.pipe(Effect.onInterrupt(() => seen.handler(record)))
-            : seen.handler(record)
-      ),
-      yield* client("b")
-    )
-    yield* TestClock.adjust("8 seconds")
-    yield* writeAll(range(0, 4), 0, 10)
-    yield* passUntil("all", () => total([a, b]) === 40)
-    yield* TestClock.adjust("2 seconds")
-    assert.lengthOf(partitionsOf(b.seen, 9), 2)
-    return { a, b }
-  })
-
-  it.effect("without a word, loses its partitions when its session ends; the others go on from its commits", () =>
-    Effect.gen(function*() {
-      const cluster = yield* MemoryCluster
-      const { a, b } = yield* twoClients
-      yield* cluster.intercept(({ clientId }) => clientId === "b" ? "dropRequest" : "deliver")
-      yield* writeAll(range(0, 4), 10, 20)
-      yield* TestClock.adjust("5 seconds")
-      assert.strictEqual(a.seen.count, 40)
-      yield* passUntil("taken over", () => a.seen.count === 60, { step: "1 second", steps: 12 })
-      for (const partition of partitionsOf(b.seen, 9)) {
-        assert.deepStrictEqual(b.seen.of(partition).slice(0, 10), range(0, 10))
-        // From its last commit on: what it processed after that comes again.
-        assert.deepStrictEqual(a.seen.of(partition), range(10, 20))
-      }
-    }).pipe(inWorld({ topics: { numbers: 4 } })))
-
-  it.effect("and comes back, interrupts what it had in hand, commits nothing of it, and joins again", () =>
-    Effect.gen(function*() {
-      const cluster = yield* MemoryCluster
-      const { layer, lines } = logged()
-      const { a, b } = yield* Effect.provide(twoClients, layer)
-      const [held] = partitionsOf(b.seen, 9)
-      yield* write(held!, ["held"])
-      yield* TestClock.adjust("1 second")
-      yield* cluster.intercept(({ apiName, clientId }) =>
-        clientId === "b" && apiName !== "Fetch" && apiName !== "Metadata" ? "dropRequest" : "deliver"
-      )
-      yield* passUntil("taken over", () => a.seen.values.includes(`${held}/held`), { step: "1 second", steps: 30 })
-      assert.isFalse(b.seen.values.includes(`${held}/held`))
-      yield* passing(write(held!, range(10, 20)))
-      yield* passUntil("processed", () => a.seen.of(held!).includes(19))
-      yield* TestClock.adjust("2 seconds")
-      assert.strictEqual((yield* committed())[held!], 21)
-      yield* cluster.intercept(() => "deliver")
-      yield* passUntil("lost", () => b.seen.values.includes(`${held}/held`), { step: "1 second", steps: 60 })
-      assert.isTrue(lines.some((line) => line.startsWith("WARN") && line.includes("2 partitions are lost")))
-      yield* TestClock.adjust("10 seconds")
-      yield* writeAll(range(0, 4), 30, 31)
-      yield* passUntil("both again", () => partitionsOf(a.seen, 30).length + partitionsOf(b.seen, 30).length === 4)
-      assert.lengthOf(partitionsOf(b.seen, 30), 2)
-      assert.isAtLeast((yield* committed())[held!]!, 21)
-      assert.isFalse(isDone(b.run))
-    }).pipe(inWorld({ topics: { numbers: 4 } })))
 })
 
 describe("the coordinator", () => {

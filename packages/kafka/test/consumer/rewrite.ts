@@ -4,7 +4,7 @@ import { responseBody, responseHeader } from "@sluice/kafka/internal/protocol/he
 import { type Connection, type RequestFrame, Transport } from "@sluice/kafka/Transport"
 import { Effect, Layer } from "effect"
 
-/** An answer as it came, and the request that it answers. */
+/** An answer as it came, and the request that it answers. `Connect` is that of a connection which is about to open. */
 export interface Answer {
   readonly api: string
   readonly request: any
@@ -21,16 +21,25 @@ export const rewriting = (rewrite: Rewrite): Layer.Layer<Transport, never, Trans
     Transport,
     Effect.map(Transport, (transport) => ({
       connect: (address, options) =>
-        Effect.map(transport.connect(address, options), (connection): Connection => ({
-          closed: connection.closed,
-          send: (frame) =>
-            Effect.map(
-              connection.send(frame),
-              (answer) => Effect.flatMap(answer, (bytes) => changed(frame, bytes, options.clientId, rewrite))
-            )
-        }))
+        Effect.map(
+          Effect.zipRight(connecting(options.clientId, rewrite), transport.connect(address, options)),
+          (connection): Connection => ({
+            closed: connection.closed,
+            send: (frame) =>
+              Effect.map(
+                connection.send(frame),
+                (answer) => Effect.flatMap(answer, (bytes) => changed(frame, bytes, options.clientId, rewrite))
+              )
+          })
+        )
     }))
   )
+
+const connecting = (clientId: string, rewrite: Rewrite): Effect.Effect<unknown> =>
+  Effect.suspend(() => {
+    const held = rewrite({ api: "Connect", clientId, request: undefined, response: undefined })
+    return Effect.isEffect(held) ? held as Effect.Effect<unknown> : Effect.void
+  })
 
 /** What follows the frame's size and correlation id. */
 const bodyStart = 8

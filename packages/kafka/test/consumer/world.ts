@@ -45,16 +45,20 @@ const kafkaLayer = (clientId: string, client: Partial<Kafka.KafkaOptions> = {}) 
 export const client = (clientId: string, options: Partial<Kafka.KafkaOptions> = {}) =>
   Layer.build(kafkaLayer(clientId, options))
 
-/** Writes numbers, in their order, to one partition: one batch a call. */
-export const write = (partition: number, values: Iterable<number | string>, topic = Numbers) =>
+/** Writes values, in their order, to one partition: one batch a call. */
+export const writeTo = <V>(topic: Topic.Topic<string, string, V>, partition: number, values: Iterable<V>) =>
   Producer.make({ linger: 1 }).pipe(
     Effect.flatMap((producer) =>
-      producer.sendAll(Array.from(values, (value) => topic.record({ key: null, value: String(value), partition })))
+      producer.sendAll(Array.from(values, (value) => topic.record({ key: null, value, partition })))
     ),
     Effect.scoped,
     passing,
     Effect.orDie
   )
+
+/** Writes numbers, as text. */
+export const write = (partition: number, values: Iterable<number | string>) =>
+  writeTo(Numbers, partition, Array.from(values, String))
 
 export const range = (from: number, to: number): ReadonlyArray<number> =>
   Array.from({ length: to - from }, (_, i) => from + i)

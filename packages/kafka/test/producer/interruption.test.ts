@@ -5,22 +5,47 @@ import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Effect, Exit, Fiber, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, FiberId, Scheduler, Stream, TestClock } from "effect"
 
 import { memory } from "../support/memory.ts"
 import { count, line, values } from "./lines.ts"
 import { wired, Wires, written } from "./wire.ts"
 
-/** More turns than any of these takes. */
-const turns = 120
-
-/** Runs it with a turn for others after each of its steps, and interrupts it after so many turns. */
-const interruptAfter = <A, E, R>(self: Effect.Effect<A, E, R>, turn: number) =>
+/**
+ * Interrupts it just before its fiber's step `step`, and says how it ended; done if it has no such step.
+ */
+const interruptAt = <A, E, R>(self: Effect.Effect<A, E, R>, step: number) =>
   Effect.gen(function*() {
-    const fiber = yield* Effect.fork(Effect.withMaxOpsBeforeYield(self, 0))
-    for (let i = 0; i < turn; i++) yield* Effect.yieldNow()
-    yield* Fiber.interrupt(fiber)
-    return yield* Fiber.await(fiber)
+    let steps = 0
+    let target: Fiber.RuntimeFiber<unknown, unknown> | undefined
+    const scheduler = Scheduler.make(
+      (task, priority, fiber) => Scheduler.defaultScheduler.scheduleTask(task, priority, fiber),
+      (fiber) => {
+        target ??= fiber
+        if (fiber !== target || steps++ !== step) return false
+        fiber.unsafeInterruptAsFork(FiberId.none)
+        return 0
+      }
+    )
+    const exit = yield* Effect.flatMap(Effect.fork(Effect.withScheduler(self, scheduler)), Fiber.await)
+    return { isInterrupted: Exit.isInterrupted(exit), isDone: steps <= step }
+  })
+
+/** Interrupts it at each of its steps, one run after the other; gives the number of runs. */
+const interruptEverywhere = <A, E, R, B, E2, R2>(
+  prepare: (run: number) => Effect.Effect<Effect.Effect<A, E, R>, E2, R2>,
+  check: (run: number, isInterrupted: boolean) => Effect.Effect<B, E2, R2>
+) =>
+  Effect.gen(function*() {
+    for (let run = 0;; run++) {
+      const { isDone, isInterrupted } = yield* interruptAt(yield* prepare(run), run)
+      yield* check(run, isInterrupted)
+      if (isDone) {
+        assert.isFalse(isInterrupted)
+        assert.isAbove(run, 10)
+        return run
+      }
+    }
   })
 
 const record = (topic: string, value: string) =>
@@ -30,25 +55,17 @@ describe("an interruption, wherever it comes,", () => {
   it.effect("of a refresh of the metadata ends no other", () =>
     Effect.gen(function*() {
       const { cluster } = yield* Kafka.Kafka
-      let interrupted = 0
-      for (let turn = 0; turn < turns; turn++) {
-        const exit = yield* interruptAfter(cluster.refresh, turn)
-        if (Exit.isInterrupted(exit)) interrupted++
-        yield* cluster.refresh
-      }
-      assert.isAbove(interrupted, 10)
-      assert.isBelow(interrupted, turns)
+      yield* interruptEverywhere(() => Effect.succeed(cluster.refresh), () => cluster.refresh)
     }).pipe(Effect.provide(memory())))
 
   it.effect("of a look-up of a topic ends no other", () =>
     Effect.gen(function*() {
       const memory = yield* MemoryCluster
       const { cluster } = yield* Kafka.Kafka
-      for (let turn = 0; turn < turns; turn++) {
-        yield* memory.createTopic(`t${turn}`)
-        yield* interruptAfter(cluster.topic(`t${turn}`), turn)
-        assert.lengthOf((yield* cluster.topic(`t${turn}`)).partitions, 1)
-      }
+      yield* interruptEverywhere(
+        (run) => Effect.as(memory.createTopic(`t${run}`), cluster.topic(`t${run}`)),
+        (run) => cluster.topic(`t${run}`)
+      )
     }).pipe(Effect.provide(memory())))
 
   it.effect("of a send leaves its record delivered once, or not at all", () =>
@@ -56,42 +73,51 @@ describe("an interruption, wherever it comes,", () => {
       const memory = yield* MemoryCluster
       const producer = yield* Producer.make()
       let delivered = 0
-      for (let turn = 0; turn < turns; turn++) {
-        const topic = `t${turn}`
-        yield* memory.createTopic(topic)
-        const exit = yield* interruptAfter(producer.send(record(topic, "first")), turn)
-        yield* producer.send(record(topic, "second"))
-        const stored = yield* values(0, topic)
-        assert.isTrue(Exit.isInterrupted(exit) || stored.length === 2)
-        assert.deepStrictEqual(stored, stored.length === 2 ? ["first", "second"] : ["second"])
-        delivered += stored.length - 1
-      }
-      assert.isTrue(delivered > 0 && delivered < turns)
+      const runs = yield* interruptEverywhere(
+        (run) => Effect.as(memory.createTopic(`t${run}`), producer.send(record(`t${run}`, "first"))),
+        (run, isInterrupted) =>
+          Effect.gen(function*() {
+            yield* producer.send(record(`t${run}`, "second"))
+            const stored = yield* values(0, `t${run}`)
+            assert.deepStrictEqual(stored, stored.length === 2 ? ["first", "second"] : ["second"])
+            assert.isTrue(isInterrupted || stored.length === 2)
+            delivered += stored.length - 1
+          })
+      )
+      assert.isTrue(delivered > 1 && delivered < runs)
     }).pipe(Effect.scoped, Effect.provide(memory())))
 
-  it.effect("of a sendAll or a sink withdraws what was not accepted, and frees all room", () =>
-    Effect.gen(function*() {
-      const producer = yield* Producer.make({ bufferBytes: 300, batchBytes: 300, maxRecordBytes: 300 })
-      const records = count(10).map((value) => line(value.padEnd(100)))
-      for (let turn = 0; turn < turns; turn++) {
-        const before = (yield* values()).length
-        yield* interruptAfter(
-          turn % 2 === 0 ? producer.sendAll(records) : Stream.run(Stream.fromIterable(records), producer.sink),
-          turn
+  for (const way of ["sendAll", "sink"] as const) {
+    it.effect(`of a ${way} withdraws what was not accepted, and frees all room`, () =>
+      Effect.gen(function*() {
+        const producer = yield* Producer.make({ bufferBytes: 300, batchBytes: 300, maxRecordBytes: 300 })
+        const records = count(5).map((value) => line(value.padEnd(100)))
+        let before = 0
+        yield* interruptEverywhere(
+          () =>
+            Effect.map(values(), ({ length }) => {
+              before = length
+              return way === "sendAll"
+                ? producer.sendAll(records)
+                : Stream.run(Stream.fromIterable(records), producer.sink)
+            }),
+          () =>
+            Effect.gen(function*() {
+              yield* producer.send(line("x".repeat(200)))
+              const stored = (yield* values()).slice(before, -1)
+              assert.deepStrictEqual(stored, count(stored.length).map((value) => value.padEnd(100)))
+            })
         )
-        yield* producer.send(line("x".repeat(200)))
-        const stored = (yield* values()).slice(before, -1)
-        assert.deepStrictEqual(stored, count(stored.length).map((value) => value.padEnd(100)))
-      }
-    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
+      }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
+  }
 
   it.effect("of a flush leaves nothing flushing", () =>
     Effect.gen(function*() {
       const wire = yield* Wires
       const producer = yield* Producer.make({ linger: "1 minute" })
-      for (let turn = 0; turn < turns; turn++) {
+      for (let step = 0; step < 10; step++) {
         yield* producer.enqueue(line("x"))
-        yield* interruptAfter(producer.flush, turn)
+        yield* interruptAt(producer.flush, step)
         yield* producer.flush
       }
       const batches = written(wire).length
@@ -105,19 +131,20 @@ describe("an interruption, wherever it comes,", () => {
   it.effect("of a producer's making leaves nothing open", () =>
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster
-      let interrupted = 0
-      for (let turn = 0; turn < 400; turn += 7) {
-        const make = Effect.scoped(Producer.make({ onDelivery: { handler: () => Effect.void, concurrency: 2 } }))
-        const exit = yield* interruptAfter(make, turn)
-        if (Exit.isInterrupted(exit)) interrupted++
-        assert.isAtMost(yield* cluster.connections, 1, "the client's own, for metadata")
-      }
-      assert.isAbove(interrupted, 5)
+      yield* interruptEverywhere(
+        () =>
+          Effect.succeed(
+            Effect.scoped(Producer.make({ onDelivery: { handler: () => Effect.void, concurrency: 2 } }))
+          ),
+        () =>
+          Effect.map(cluster.connections, (connections) =>
+            assert.isAtMost(connections, 1, "the client's own, for metadata"))
+      )
     }).pipe(Effect.provide(memory())))
 
   it.effect("of a fork leaves no fiber that is not known", () =>
     Effect.gen(function*() {
-      for (let turn = 0; turn < 30; turn++) {
+      for (let step = 0; step < 60; step++) {
         let running = 0
         const fibers = new Fibers()
         const body = Effect.acquireUseRelease(
@@ -125,7 +152,7 @@ describe("an interruption, wherever it comes,", () => {
           () => Effect.never,
           () => Effect.sync(() => running--)
         )
-        yield* interruptAfter(Effect.forEach(count(3), () => fibers.fork(body)), turn)
+        yield* interruptAt(Effect.forEach(count(3), () => fibers.fork(body)), step)
         yield* TestClock.adjust(0)
         assert.strictEqual(fibers.size, running)
         yield* fibers.interruptAll("1 second")

@@ -4,12 +4,16 @@ const sizeBytes = 4
 /** Every response begins with a correlation id. */
 const smallestFrame = 4
 
+/** What is allocated for a frame at first: its size is a claim until the bytes are there. */
+const firstAllocation = 4 * 1024 * 1024
+
 /** Takes the bytes of a connection as they come and gives out whole frames, without their size. */
 export class FrameReader {
   readonly #maxFrameBytes: number
   readonly #onFrame: (frame: Buffer) => void
-  /** A frame that is not complete yet, and how much of it is there; the same of its size. */
+  /** A frame that is not complete yet, how long it is to be, and how much of it is there; the same of its size. */
   #frame: Buffer | undefined
+  #frameSize = 0
   #frameFilled = 0
   readonly #size = Buffer.alloc(sizeBytes)
   #sizeFilled = 0
@@ -70,17 +74,21 @@ export class FrameReader {
           continue
         }
         // Memory of its own, filled as it comes, so that the chunks can go at once.
-        this.#frame = Buffer.allocUnsafeSlow(size)
+        this.#frame = Buffer.allocUnsafeSlow(Math.min(size, firstAllocation))
+        this.#frameSize = size
         this.#frameFilled = 0
       }
       const frame = this.#frame
       const copied = chunk.copy(frame, this.#frameFilled, offset)
       offset += copied
       this.#frameFilled += copied
-      if (this.#frameFilled === frame.length) {
+      if (this.#frameFilled === this.#frameSize) {
         this.#frame = undefined
         this.#frames++
         this.#onFrame(frame)
+      } else if (this.#frameFilled === frame.length) {
+        this.#frame = Buffer.allocUnsafeSlow(Math.min(this.#frameSize, 2 * frame.length))
+        frame.copy(this.#frame)
       }
     }
     return undefined

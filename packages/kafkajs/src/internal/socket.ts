@@ -169,8 +169,12 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
         return failure("ConnectFailed", `${message} during SASL authentication`)
       case "open":
         if (this.#frames.inFrame) return failure("ConnectionLost", `${message} in the middle of a response`)
-        return this.#frames.frames === 0 && this.#bytesQueued > 0
+        if (this.#bytesQueued === 0) return failure("ConnectionLost", message)
+        // A listener that wants SASL tells its versions, and closes at the next request.
+        return this.#frames.frames === 0
           ? failure("ConnectionLost", `${message} before it answered: does the listener want TLS or SASL?`)
+          : this.#frames.frames === 1
+          ? failure("ConnectionLost", `${message} after one answer: does the listener want SASL?`)
           : failure("ConnectionLost", message)
     }
   }

@@ -200,6 +200,7 @@ export class Fetcher {
       // A partition that was left out may soon be ready: the broker must not hold this answer for long, unless it has
       // turned out to take long.
       const wait = reservation.partial ? Math.min(partialWait, maxWait) : maxWait
+      const askedAt = this.#now()
       const result = yield* this.#pool.get(address).pipe(
         Effect.flatMap((connection) => this.#fetch(connection, reservation, wait)),
         Effect.onInterrupt(() => Effect.sync(() => this.#arrivedNothing(reservation))),
@@ -209,6 +210,8 @@ export class Fetcher {
       if (result._tag === "Right") {
         failures = 0
         partialWait = reservation.partial && !result.right ? Math.min(partialWait * 2, maxWait) : shortWait
+        // A broker that does not wait is not to be asked again and again at once.
+        if (!result.right && this.#now() - askedAt < wait / 2) yield* Effect.sleep(shortWait)
         return
       }
       this.#arrivedNothing(reservation)

@@ -1,9 +1,11 @@
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
@@ -370,16 +372,28 @@ export class ProducerEngine<C> implements Producer<C> {
 
   /** Asks the cluster for something that a record needs before it can be accepted. */
   #unlessClosed<A>(lookup: Effect.Effect<A, KafkaError>, exempt: boolean): Effect.Effect<A, ProduceError> {
-    const refused = Effect.async<never, ProduceError>((resume) => {
-      const waiting: Waiting = { exempt, refuse: () => resume(Effect.fail(producerClosed())) }
-      this.#waiting.add(waiting)
-      return Effect.sync(() => this.#waiting.delete(waiting))
+    return Effect.suspend(() => {
+      const found = Deferred.unsafeMake<A, ProduceError>(FiberId.none)
+      const waiting: Waiting = { exempt, refuse: () => Deferred.unsafeDone(found, Effect.fail(producerClosed())) }
+      // No race: a fiber that is interrupted while it sets up one of Effect's races may wait for ever for fibers that were
+      // never started.
+      return Effect.acquireUseRelease(
+        Effect.suspend(() => {
+          this.#waiting.add(waiting)
+          return lookup.pipe(
+            Effect.mapError((error) => withPersisted(error, "no")),
+            Effect.intoDeferred(found),
+            Effect.interruptible,
+            Effect.forkDaemon
+          )
+        }),
+        () => Deferred.await(found),
+        (fiber) => {
+          this.#waiting.delete(waiting)
+          return Fiber.interruptFork(fiber)
+        }
+      )
     })
-    // The caller may be uninterruptible, and the loser must end.
-    return Effect.raceFirst(
-      Effect.interruptible(Effect.mapError(lookup, (error) => withPersisted(error, "no"))),
-      Effect.interruptible(refused)
-    )
   }
 
   /** Takes over leaders and new partitions from the newest view of the cluster. */

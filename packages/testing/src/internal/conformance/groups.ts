@@ -1,5 +1,6 @@
 import { assert } from "@effect/vitest"
 import * as Consumer from "@sluice/kafka/Consumer"
+import type { ConsumerRecord } from "@sluice/kafka/ConsumerRecord"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -131,6 +132,49 @@ export const groups = (test: Define): void => {
       )
       yield* journal.until("all is handled", ({ length }) => length >= count)
       assert.sameMembers(journal.entries.map(({ value }) => value), range(count).map(String))
+    })
+  )
+
+  test(
+    "what was read and not committed goes to a partition's next owner, and can no longer be committed",
+    Effect.gen(function*() {
+      const topic = yield* newTopic({ partitions: 2 })
+      const options = {
+        ...quick,
+        groupId: yield* uniqueName("group"),
+        topics: [topic],
+        drainTimeout: "100 millis"
+      } as const
+      const producer = yield* Producer.make()
+      yield* producer.sendAll(range(20).map((number) => topic.record({ partition: number % 2, value: String(number) })))
+      const join = Effect.gen(function*() {
+        const consumer = yield* Consumer.make(options)
+        const records = new Journal<ConsumerRecord<string, string, string | null>>()
+        yield* Effect.forkScoped(
+          Stream.runForEach(consumer.records, (record) => Effect.sync(() => records.add(record)))
+        )
+        return { consumer, records }
+      })
+      const first = yield* join
+      yield* first.records.until("one member has read all", ({ length }) => length === 20)
+      const second = yield* join
+      yield* second.records.until("the other has read its half", ({ length }) => length === 10)
+
+      const [{ partition: moved }] = second.records.entries as [ConsumerRecord<string, string, string | null>]
+      assert.sameMembers(
+        second.records.entries.map(({ value }) => Number(value)),
+        range(20).filter((number) => number % 2 === moved)
+      )
+      const [gone, kept] = [moved, 1 - moved].map((partition) =>
+        first.records.entries.filter((record) => record.partition === partition)
+      )
+      const error = yield* within("the refusal", Effect.flip(first.consumer.commit(gone!)))
+      assert.deepStrictEqual(
+        [error._tag, error.reason._tag, error.reason.topic, error.reason.partition],
+        ["RetriableError", "NotAssigned", topic.name, moved]
+      )
+      yield* within("the commit of what was kept", first.consumer.commit(kept!))
+      yield* within("the new owner's commit", second.consumer.commit(second.records.entries))
     })
   )
 
