@@ -9,8 +9,9 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
@@ -48,7 +49,7 @@ export interface FetchOptions {
   readonly minBytes?: number | undefined
   /** What is fetched of one partition ahead of the application, in bytes. Default 1 MiB. */
   readonly partitionBytes?: number | undefined
-  /** What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top. */
+  /** What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and compressed batches count as they are on the wire. */
   readonly bufferBytes?: number | undefined
 }
 
@@ -102,18 +103,23 @@ export interface Consumer<out T extends Topic.Any> {
    * Settles records and waits until that is committed. Settling a record settles
    * everything before it in its partition. Fails with `NotAssigned` for records
    * of a partition that was lost or given up since: its new owner gets them
-   * again.
+   * again. As long as the partition is owned it is tried again, without a
+   * deadline.
    */
   readonly commit: (records: Committable | Iterable<Committable>) => Effect.Effect<void, KafkaError>
   /**
    * Settles what it is given, with one commit under way at a time; done when all
    * is committed. Records of partitions that were lost meanwhile are passed over.
+   * It must be given the last record of what was pulled, handled or not: a
+   * revoked partition waits for it, for up to `drainTimeout`. So leave records out
+   * where they are handled, not with a `Stream.filter` before this sink.
    */
   readonly commitSink: Sink.Sink<void, Committable, never, KafkaError>
   /**
    * Runs a handler for each record, one at a time in each partition, the
    * partitions side by side, and commits what is done. A handler that fails ends
-   * the run with its error, and its record is not committed.
+   * the run with its error, and its record is not committed. The consumer still
+   * owns its partitions then: close it, or run again.
    *
    * Interrupted, it stops taking records, lets the handlers finish within
    * `drainTimeout`, commits, and only then returns. When the consumer's scope
@@ -155,8 +161,9 @@ export const make: <const T extends Topic.Any>(
 
 /**
  * A worker as a layer: {@link make} and {@link Consumer.run}, for as long as the
- * layer lives. If the handler fails the worker stops, which is logged as an
- * error; the program goes on. To end the program with it, use `run` itself.
+ * layer lives. If the handler fails the worker stops and leaves the group, which
+ * is logged as an error; the program goes on. To end the program with it, use
+ * `run` itself.
  *
  * @example
  * ```ts
@@ -179,13 +186,17 @@ export const layer = <const T extends Topic.Any, E, R>(
   handler: (record: Of<T>) => Effect.Effect<unknown, E, R>
 ): Layer.Layer<never, KafkaError, Kafka | R> =>
   Layer.scopedDiscard(
-    Effect.flatMap(make(options), (consumer) =>
-      Effect.forkScoped(Effect.interruptible(
-        Effect.tapErrorCause(
-          consumer.run(handler),
-          (cause) => Effect.logError(`the worker of group ${options.groupId} stopped`, cause)
-        )
-      )))
+    Effect.gen(function*() {
+      // Of its own, so that a worker that stopped holds no partitions.
+      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+      const consumer = yield* Scope.extend(make(options), scope)
+      yield* consumer.run(handler).pipe(
+        Effect.tapErrorCause((cause) => Effect.logError(`the worker of group ${options.groupId} stopped`, cause)),
+        Effect.onExit((exit) => Scope.close(scope, exit)),
+        Effect.interruptible,
+        Effect.forkScoped
+      )
+    })
   )
 
 /**
@@ -212,7 +223,6 @@ export interface AssignOptions<T extends Topic.Any> {
  * @category models
  */
 export interface AssignedConsumer<out T extends Topic.Any> {
-  readonly [TypeId]: TypeId
   /** As {@link Consumer.records}. */
   readonly records: Stream.Stream<Of<T>, KafkaError>
 }

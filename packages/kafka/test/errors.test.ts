@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { errorOf, errors, isRetriable } from "@sluice/kafka/internal/kernel/errors"
+import { errorOf, errors } from "@sluice/kafka/internal/kernel/errors"
 
 describe("the error table", () => {
   it("has every code from -1 to 133 but 0, once and in order", () => {
@@ -23,6 +23,8 @@ describe("the error table", () => {
     const maybe = errors.filter(({ persisted }) => persisted === "maybe").map(({ name }) => name)
     assert.deepStrictEqual(maybe, [
       "UNKNOWN_SERVER_ERROR",
+      "UNKNOWN_TOPIC_OR_PARTITION",
+      "NOT_LEADER_OR_FOLLOWER",
       "REQUEST_TIMED_OUT",
       "NETWORK_EXCEPTION",
       "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
@@ -30,6 +32,7 @@ describe("the error table", () => {
       "DUPLICATE_SEQUENCE_NUMBER",
       "INVALID_PRODUCER_EPOCH",
       "INVALID_PRODUCER_ID_MAPPING",
+      "KAFKA_STORAGE_ERROR",
       "UNKNOWN_PRODUCER_ID"
     ])
   })
@@ -41,11 +44,11 @@ describe("the error table", () => {
       tag: "NotLeaderOrFollower",
       retriable: true,
       refresh: "metadata",
-      persisted: "no"
+      persisted: "maybe"
     })
     assert.strictEqual(errorOf(16).refresh, "coordinator")
-    assert.isTrue(isRetriable(19))
-    assert.isFalse(isRetriable(90))
+    assert.isTrue(errorOf(19).retriable)
+    assert.isFalse(errorOf(90).retriable)
   })
 
   it("takes a code that it does not know as final, with an unknown outcome", () => {
@@ -57,6 +60,5 @@ describe("the error table", () => {
       refresh: "none",
       persisted: "maybe"
     })
-    assert.isFalse(isRetriable(0))
   })
 })

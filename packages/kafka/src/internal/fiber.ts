@@ -52,6 +52,10 @@ export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
 
 const emptyLinks: Chunk.Chunk<Tracer.SpanLink> = Chunk.empty()
 
+/** A defect of the engine is never silent. */
+const logDefect = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.tapDefect(self, (cause) => Effect.logError("a fiber of the client died: this is a bug", cause))
+
 /**
  * The fibers of one engine: interruptible wherever they were started from,
  * without their starter's span, and known, so that they can be ended.
@@ -63,7 +67,7 @@ export class Fibers {
   fork<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> {
     // Uninterruptible, so that no fiber runs that is not known here.
     return Effect.uninterruptible(
-      Effect.map(Effect.forkDaemon(Effect.interruptible(detached(self))), (fiber) => {
+      Effect.map(Effect.forkDaemon(Effect.interruptible(detached(logDefect(self)))), (fiber) => {
         this.#running.add(fiber)
         fiber.addObserver(() => this.#running.delete(fiber))
         return fiber

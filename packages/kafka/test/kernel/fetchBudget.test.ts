@@ -85,16 +85,6 @@ describe("FetchBudget", () => {
     assert.isAtMost(budget.reserve(keys)!.maxBytes + 1024 * 1024, 64 * 1024 * 1024)
   })
 
-  it("leaves out paused partitions, without a sign that one waits", () => {
-    const budget = budgetOf({ totalBytes: 1000, partitionBytes: 100 }, ["a", "b"])
-    budget.setPaused("a", true)
-    const reservation = budget.reserve(new Set(["a", "b"]))!
-    assert.strictEqual(asked(reservation), "b:100")
-    assert.isFalse(reservation.partial)
-    budget.setPaused("a", false)
-    assert.strictEqual(asked(budget.reserve(new Set(["a"]))), "a:100")
-  })
-
   it("takes a failed Fetch back, once", () => {
     const budget = budgetOf({ totalBytes: 1000, partitionBytes: 100 }, ["a"])
     const failed = budget.reserve(new Set(["a"]))!
@@ -146,7 +136,7 @@ describe("FetchBudget", () => {
     batchBytes: FastCheck.array(FastCheck.integer({ min: 0, max: 600 }), { minLength: 12, maxLength: 12 }),
     events: FastCheck.array(
       FastCheck.record({
-        kind: FastCheck.constantFrom("fetch", "fetch", "arrive", "arrive", "consume", "consume", "pause", "leave"),
+        kind: FastCheck.constantFrom("fetch", "fetch", "arrive", "arrive", "consume", "consume", "leave"),
         which: FastCheck.nat({ max: 11 }),
         part: FastCheck.double({ min: 0, max: 1, noNaN: true })
       }),
@@ -197,8 +187,6 @@ describe("FetchBudget", () => {
             const bytes = Math.ceil(buffered.get(key)! * part)
             buffered.set(key, buffered.get(key)! - bytes)
             budget.consumed(key, bytes)
-          } else if (kind === "pause") {
-            budget.setPaused(key, part < 0.5)
           } else if (kind === "leave") {
             if (part < 0.5) budget.remove(key)
             else budget.add(key)

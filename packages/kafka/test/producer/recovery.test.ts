@@ -1,11 +1,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
 import { type InterceptedRequest, MemoryCluster, type Verdict } from "@sluice/testing/MemoryCluster"
-import { Effect, Fiber, TestClock } from "effect"
+import { Effect, Fiber, Logger, LogLevel, TestClock } from "effect"
 
 import { memory } from "../support/memory.ts"
 import { count, line, values } from "./lines.ts"
-import { answerFirst, Produce, produceAnswer, silence, wired, Wires, written, type WrittenRequest } from "./wire.ts"
+import {
+  answerFirst,
+  ApiVersions,
+  InitProducerId,
+  Produce,
+  produceAnswer,
+  silence,
+  wired,
+  Wires,
+  written,
+  type WrittenRequest
+} from "./wire.ts"
 
 const oneTopic = { topics: { lines: 1 } }
 const threeBrokers = { brokers: 3, topics: { lines: 3 } }
@@ -261,4 +272,62 @@ describe("a broker's answer", () => {
       assert.strictEqual(wire.connects.length, connects + 1)
       assert.deepStrictEqual(yield* values(), ["0", "1"])
     }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+})
+
+describe("what cannot get better", () => {
+  it.effect("fails at once, as not written: the broker refuses the producer's credentials", () =>
+    Effect.gen(function*() {
+      const wire = yield* Wires
+      const producer = yield* Producer.make()
+      wire.refuse = () => "AuthenticationFailed"
+      const error = yield* Effect.flip(producer.send(line("0")))
+      assert.deepInclude(error, { _tag: "FatalError", persisted: "no" })
+      assert.strictEqual(error.reason._tag, "AuthenticationFailed")
+      wire.refuse = () => undefined
+      const fiber = yield* Effect.fork(producer.send(line("1")))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(fiber)).offset, 0n)
+    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+
+  it.effect("fails at once, as not written: the broker does not know our requests", () =>
+    Effect.gen(function*() {
+      const wire = yield* Wires
+      const producer = yield* Producer.make()
+      answerFirst(wire, "ApiVersions", () => ({
+        _tag: "Body",
+        api: ApiVersions,
+        body: { errorCode: 0, apiKeys: [{ apiKey: 0, minVersion: 90, maxVersion: 91 }] }
+      }))
+      const error = yield* Effect.flip(producer.send(line("0")))
+      assert.deepInclude(error, { _tag: "FatalError", persisted: "no" })
+      assert.strictEqual(error.reason._tag, "UnsupportedVersion")
+      assert.deepStrictEqual(yield* values(), [])
+    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+
+  it.effect("fails the making: no producer id for us", () =>
+    Effect.gen(function*() {
+      answerFirst(yield* Wires, "InitProducerId", () => ({
+        _tag: "Body",
+        api: InitProducerId,
+        body: { errorCode: 31, producerId: -1, producerEpoch: -1 }
+      }))
+      const error = yield* Effect.flip(Effect.scoped(Producer.make()))
+      assert.strictEqual(error._tag, "FatalError")
+      assert.strictEqual(error.reason._tag, "ClusterAuthorizationFailed")
+      assert.isDefined(yield* Effect.scoped(Producer.make({ idempotent: false })))
+    }).pipe(Effect.provide(wired(oneTopic))))
+})
+
+describe("a defect of the driver", () => {
+  it.effect("takes no record's outcome, and stops nothing", () =>
+    Effect.gen(function*() {
+      const producer = yield* Producer.make()
+      yield* producer.send(line("0"))
+      answerFirst(yield* Wires, "Produce", () => {
+        throw new Error("a defect")
+      })
+      const fiber = yield* Effect.fork(producer.send(line("1")))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(fiber)).offset, 1n)
+    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic)), Logger.withMinimumLogLevel(LogLevel.None)))
 })

@@ -1,5 +1,6 @@
 import { readBatchHeader } from "@sluice/kafka/internal/kernel/batchHeader"
 import { ApiVersions } from "@sluice/kafka/internal/protocol/api/apiVersions"
+import { InitProducerId } from "@sluice/kafka/internal/protocol/api/initProducerId"
 import { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import { apis } from "@sluice/kafka/internal/protocol/apis"
@@ -7,8 +8,7 @@ import { decodeRequest, encodeResponse } from "@sluice/kafka/internal/protocol/c
 import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
 import { responseHeader } from "@sluice/kafka/internal/protocol/header"
 import * as Kafka from "@sluice/kafka/Kafka"
-import type { TransportError } from "@sluice/kafka/Transport"
-import { type Connection, type RequestFrame, Transport } from "@sluice/kafka/Transport"
+import { type Connection, type RequestFrame, Transport, TransportError } from "@sluice/kafka/Transport"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Context, Effect, Layer, Option, Tracer } from "effect"
 
@@ -36,6 +36,8 @@ export interface Wire {
   readonly requests: Array<WrittenRequest>
   /** The span of the fiber that wrote each request. */
   readonly spans: Array<{ readonly api: string; readonly span: Tracer.AnySpan | undefined }>
+  /** Why a connection cannot be made; undefined if it can. */
+  refuse: (address: string) => TransportError["reason"] | undefined
   /** Replaces the cluster for the requests that it gives an answer to. */
   answer: (request: WrittenRequest) => Answer | undefined
   /** Sees what the cluster answers, and may give something else. */
@@ -54,6 +56,10 @@ const tap = (transport: Transport["Type"], wire: Wire): Transport["Type"] => ({
     Effect.suspend(() => {
       const at = `${address.host}:${address.port}`
       wire.connects.push(at)
+      const reason = wire.refuse(at)
+      if (reason !== undefined) {
+        return Effect.fail(new TransportError({ reason, address, message: `refused: ${reason}`, written: false }))
+      }
       return Effect.map(transport.connect(address, options), (connection): Connection => ({
         closed: connection.closed,
         send: (frame: RequestFrame) =>
@@ -93,6 +99,7 @@ export const wired = (
       connects: [],
       requests: [],
       spans: [],
+      refuse: () => undefined,
       answer: () => undefined,
       edit: (_, response) => response
     }
@@ -180,4 +187,4 @@ export const answerFirst = (
 
 export const silence = (): Answer => ({ _tag: "Silence" })
 
-export { ApiVersions, Metadata, Produce }
+export { ApiVersions, InitProducerId, Metadata, Produce }

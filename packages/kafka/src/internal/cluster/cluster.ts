@@ -96,6 +96,8 @@ export const make = (
             suspects.delete(formatAddress(address))
             return result.right
           }
+          // A broker that answers is well, and another one would answer the same.
+          if (result.left.reason.code !== undefined) return yield* Effect.fail(result.left)
           suspects.add(formatAddress(address))
           errors.push(result.left)
         }
@@ -195,7 +197,12 @@ export const make = (
           }
           // It may be a typing error: asking for it with every refresh would go on for ever.
           if (!found.has(name)) inUse.delete(name)
-          return Effect.fail(fromCode(code, { operation: "Metadata", scope: "topic", topic: name }))
+          return Effect.fail(fromCode(code, {
+            operation: "Metadata",
+            scope: "topic",
+            topic: name,
+            detail: code === unknownTopic ? "it does not exist, or this client may not see it" : undefined
+          }))
         })
       return Effect.suspend(() => {
         inUse.add(name)

@@ -60,6 +60,8 @@ export interface BrokerConnection {
   readonly close: Effect.Effect<void>
 }
 
+/** What a broker asks for beyond a quota window or two is a mistake, in milliseconds. */
+const maxThrottle = 60_000
 const softwareName = "sluice-kafka"
 const softwareVersion = "0.1.0"
 
@@ -255,7 +257,8 @@ class NegotiatedConnection implements BrokerConnection {
     // KIP-219: the answer comes at once, and the client stays quiet for that long.
     const throttle = (response as { readonly throttleTimeMs?: number }).throttleTimeMs
     if (throttle !== undefined && throttle > 0) {
-      this.#throttledUntil = Math.max(this.#throttledUntil, this.#clock.unsafeCurrentTimeMillis() + throttle)
+      const pause = Math.min(throttle, maxThrottle)
+      this.#throttledUntil = Math.max(this.#throttledUntil, this.#clock.unsafeCurrentTimeMillis() + pause)
     }
     return Effect.succeed(response)
   }

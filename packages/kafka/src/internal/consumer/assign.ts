@@ -7,7 +7,6 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { retrying } from "../cluster/retry.ts"
 import { fromCode } from "../errors.ts"
-import { consumerTypeId } from "../typeIds.ts"
 import { parseAssign } from "./options.ts"
 import { AssignedPartition } from "./partition.ts"
 import { listOffset } from "./positions.ts"
@@ -55,7 +54,6 @@ export const assign = <const T extends Topic.Any>(
     })
     yield* fetcher.start
     return {
-      [consumerTypeId]: consumerTypeId,
       records: recordStream(source, { clientId: cluster.settings.clientId, groupId: undefined })
     } as unknown as AssignedConsumer<T>
   })

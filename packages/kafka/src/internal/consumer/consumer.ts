@@ -136,7 +136,11 @@ class GroupConsumer {
   readonly commitSink: Sink.Sink<void, Committable, never, KafkaError> = Sink.suspend(() => {
     const last = new Map<AssignedPartition, number>()
     const passOver = (error: KafkaError): Effect.Effect<void, KafkaError> =>
-      error.reason._tag === "NotAssigned" ? Effect.logDebug(error.message) : Effect.fail(error)
+      error.reason._tag !== "NotAssigned"
+        ? Effect.fail(error)
+        : this.#isClosed
+        ? Effect.fail(closed("consumer"))
+        : Effect.logDebug(error.message)
     const settle = (chunk: Chunk.Chunk<Committable>) =>
       Effect.suspend(() => {
         const { problem, targets } = this.#settle(chunk)
@@ -192,6 +196,8 @@ class GroupConsumer {
     if (run !== undefined) yield* run.drain
     yield* fetcher.stop
     if (run === undefined) {
+      // A stream that was given records settles them before it ends.
+      yield* bounded(delivery.unread, this.#group.drainTimeout)
       const committed = yield* bounded(this.#committer.flush(this.#owned.values()), closeTimeout)
       if (Option.isNone(committed)) yield* Effect.logWarning("consumer closing: not all was committed in time")
     }

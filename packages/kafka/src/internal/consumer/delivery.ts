@@ -59,7 +59,18 @@ export class Delivery {
   /** Ends reading. */
   release(): void {
     this.#hasReader = false
+    this.#changed.notify()
   }
+
+  /** Whether somebody reads. */
+  get hasReader(): boolean {
+    return this.#hasReader
+  }
+
+  /** Waits until nobody reads. */
+  readonly unread: Effect.Effect<void> = Effect.suspend(() =>
+    this.#hasReader ? Effect.zipRight(this.#changed.wait, this.unread) : Effect.void
+  )
 
   /** Ends every pull: without records, or with an error. */
   stop(error?: KafkaError): void {

@@ -83,11 +83,12 @@ export class Ownership {
         const offset = committed.get(partition.key)
         if (offset !== undefined) return Effect.sync(() => startAt(partition, offset, offset))
         if (fetch.reset === "fail") return Effect.fail(noOffset(group.groupId, partition))
-        return Effect.map(
-          untilFatal(cluster.settings, listOffset(cluster, lookups, partition, fetch)),
-          (start) => startAt(partition, start, null)
+        // A partition whose leader does not answer holds up no other.
+        const start = Effect.suspend(() =>
+          partition.status === "active" ? listOffset(cluster, lookups, partition, fetch) : Effect.succeed(0)
         )
-      }, { concurrency: 16, discard: true })
+        return Effect.map(untilFatal(cluster.settings, start), (offset) => startAt(partition, offset, null))
+      }, { concurrency: "unbounded", discard: true })
     })
   }
 
@@ -101,8 +102,8 @@ export class Ownership {
         source.fetcher.remove(partition, partition.drain())
         source.delivery.remove(partition)
       }
-      // Past the rebalance's end this member would be out of the group.
-      const bound = Duration.min(group.drainTimeout, group.rebalanceTimeout)
+      // Without time left to join, this member would be out of the group.
+      const bound = Duration.min(group.drainTimeout, Duration.times(group.rebalanceTimeout, 0.5))
       return Effect.zipRight(this.#processed(partitions), committer.flush(partitions)).pipe(
         Effect.interruptible,
         Effect.timeoutOption(bound),
@@ -122,7 +123,7 @@ export class Ownership {
   #processed(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void> {
     const run = this.#context.run()
     if (run !== undefined) return Effect.forEach(partitions, (partition) => run.laneEnded(partition), { discard: true })
-    if (!this.#context.commitsByHand()) return Effect.void
+    if (!this.#context.commitsByHand() || !this.#context.source.delivery.hasReader) return Effect.void
     const delivered = partitions.flatMap((partition) =>
       partition.deliveredEnd === undefined ? [] : [{ partition, offset: partition.deliveredEnd }]
     )

@@ -22,7 +22,7 @@ export interface DeliveredChunk {
 /** What a Fetch brought of one partition. */
 export interface FetchedBytes {
   readonly bytes: Uint8Array
-  /** How far the partition can be read: no batch lies past it. */
+  /** How far the partition can be read, -1 for unknown: no batch lies past it. */
   readonly highWatermark: number
   readonly options: DecodeOptions
 }
@@ -144,9 +144,10 @@ export class AssignedPartition {
     if (this.status !== "active" || options.fetchOffset !== this.fetchOffset) return false
     this.failures = 0
     const end = endOffset(bytes, options.fetchOffset)
-    if (end > highWatermark) {
-      // A batch's checksum does not cover its offset: only the log's end shows that it is wrong.
-      this.#damaged(`an offset of ${end - 1} before the high watermark ${highWatermark}`)
+    if (end > highWatermark && highWatermark >= 0) {
+      // A batch's checksum does not cover its offset: only the log's end shows that it is wrong. A broker may read its
+      // high watermark a moment before the records, so this may also be nothing: the next answer tells.
+      this.#damaged(`an offset of ${end - 1}, and a high watermark of ${highWatermark}`)
       return false
     }
     this.#buffers.push({ reader: new RecordsReader(bytes, options), from: options.fetchOffset, bytes: bytes.length })

@@ -451,7 +451,10 @@ export class Accumulator<Entry> {
 
   /** Room for what the partition's batches had of late, so that neither a large one is copied as it grows nor a small one allocates much. */
   #buffer(partition: PartitionBuffer<Entry>, recordSize: number): Buffer {
-    const expected = Math.min(this.#options.batchBytes, partition.typicalSize + partition.typicalSize / 4)
+    const { batchBytes, bufferBytes } = this.#options
+    // What is allocated ahead must stay small beside the bound, however many partitions are in use.
+    const share = bufferBytes / 4 / Math.max(1, this.#incomplete.size)
+    const expected = Math.min(batchBytes, share, partition.typicalSize + partition.typicalSize / 4)
     return this.#pool.take(Math.ceil(Math.max(minCapacity, expected, batchHeaderSize + recordSize)))
   }
 

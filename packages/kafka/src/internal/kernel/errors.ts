@@ -38,16 +38,17 @@ const retriable = <const Tag extends string>(
 
 // Differs from Java's exception classes in five codes. Clients do retry 8, 11, 55 and 129, which Java marks as final: a
 // broker, controller or partition that is not available now, or metadata that is out of date. 84, which Java marks as
-// retriable, says that there is nothing to do. Lost sequence state (45, 47, 49, 59) is "maybe": the broker cannot tell
+// retriable, says that there is nothing to do. With acks "all" a broker answers 3, 6 and 56 also when it lost the
+// partition, the leadership or the disk after its own append, while it waited for the replicas: "maybe". Lost sequence state (45, 47, 49, 59) is "maybe": the broker cannot tell
 // whether it has the records. So is 46, an acknowledgement without an offset that the producer takes as success.
 const table = [
   permanent(-1, "UNKNOWN_SERVER_ERROR", "UnknownServerError", "maybe"),
   permanent(1, "OFFSET_OUT_OF_RANGE", "OffsetOutOfRange"),
   retriable(2, "CORRUPT_MESSAGE", "CorruptMessage"),
-  retriable(3, "UNKNOWN_TOPIC_OR_PARTITION", "UnknownTopicOrPartition", "metadata"),
+  retriable(3, "UNKNOWN_TOPIC_OR_PARTITION", "UnknownTopicOrPartition", "metadata", "maybe"),
   permanent(4, "INVALID_FETCH_SIZE", "InvalidFetchSize"),
   retriable(5, "LEADER_NOT_AVAILABLE", "LeaderNotAvailable", "metadata"),
-  retriable(6, "NOT_LEADER_OR_FOLLOWER", "NotLeaderOrFollower", "metadata"),
+  retriable(6, "NOT_LEADER_OR_FOLLOWER", "NotLeaderOrFollower", "metadata", "maybe"),
   retriable(7, "REQUEST_TIMED_OUT", "RequestTimedOut", "none", "maybe"),
   retriable(8, "BROKER_NOT_AVAILABLE", "BrokerNotAvailable", "metadata"),
   retriable(9, "REPLICA_NOT_AVAILABLE", "ReplicaNotAvailable", "metadata"),
@@ -97,7 +98,7 @@ const table = [
   permanent(53, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "TransactionalIdAuthorizationFailed"),
   permanent(54, "SECURITY_DISABLED", "SecurityDisabled"),
   retriable(55, "OPERATION_NOT_ATTEMPTED", "OperationNotAttempted"),
-  retriable(56, "KAFKA_STORAGE_ERROR", "KafkaStorageError", "metadata"),
+  retriable(56, "KAFKA_STORAGE_ERROR", "KafkaStorageError", "metadata", "maybe"),
   permanent(57, "LOG_DIR_NOT_FOUND", "LogDirNotFound"),
   permanent(58, "SASL_AUTHENTICATION_FAILED", "SaslAuthenticationFailed"),
   permanent(59, "UNKNOWN_PRODUCER_ID", "UnknownProducerId", "maybe"),
@@ -194,6 +195,3 @@ export const errors: ReadonlyArray<ErrorEntry> = table
 export const errorOf = (code: number): ErrorEntry =>
   byCode.get(code) ??
     { code, name: `UNKNOWN_${code}`, tag: "Unknown", retriable: false, refresh: "none", persisted: "maybe" }
-
-/** Whether the same request may succeed later. */
-export const isRetriable = (code: number): boolean => errorOf(code).retriable

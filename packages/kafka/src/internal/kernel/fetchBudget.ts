@@ -14,14 +14,13 @@ export interface FetchReservation {
 interface PartitionShare {
   /** False once it is removed and only its remaining bytes are waited for. */
   assigned: boolean
-  paused: boolean
   buffered: number
   fetch: FetchReservation | null
 }
 
 /** What a partition would ask for: nothing unless half of its share is free. */
 const wantedBytes = (share: PartitionShare, shareBytes: number): number =>
-  !share.assigned || share.paused || share.fetch !== null || share.buffered > shareBytes / 2
+  !share.assigned || share.fetch !== null || share.buffered > shareBytes / 2
     ? 0
     : shareBytes - share.buffered
 
@@ -62,7 +61,7 @@ export class FetchBudget {
     if (share?.assigned) return
     this.assignedCount++
     this.shares.delete(key)
-    this.shares.set(key, { assigned: true, paused: false, buffered: share?.buffered ?? 0, fetch: share?.fetch ?? null })
+    this.shares.set(key, { assigned: true, buffered: share?.buffered ?? 0, fetch: share?.fetch ?? null })
   }
 
   /** Fetches a partition no more. What it holds counts until it has arrived and is consumed, or dropped, as `consumed`. */
@@ -72,12 +71,6 @@ export class FetchBudget {
     this.assignedCount--
     share.assigned = false
     this.forgetIfEmpty(key, share)
-  }
-
-  /** Leaves a partition out, or no longer; what it holds still counts. */
-  setPaused(key: string, paused: boolean): void {
-    const share = this.shares.get(key)
-    if (share !== undefined) share.paused = paused
   }
 
   /** Reserves what one Fetch of `keys`, the partitions of one broker, may bring; `null` if none of them may be fetched now. */
@@ -93,7 +86,7 @@ export class FetchBudget {
     let maxBytes = 0
     let partial = false
     for (const [key, share] of this.shares) {
-      if (!keys.has(key) || !share.assigned || share.paused) continue
+      if (!keys.has(key) || !share.assigned) continue
       const asked = Math.floor(wantedBytes(share, shareBytes) * scale)
       if (asked === 0) {
         partial = true

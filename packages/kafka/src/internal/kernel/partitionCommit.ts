@@ -26,7 +26,7 @@ export const makePartitionCommit = (committed: number | null): PartitionCommit =
  * Takes note that everything before `offset` is settled. It never moves back, so that settling a record settles all
  * before it, in whatever order the calls come.
  *
- * @param offset the offset after the settled record, or the watermark of an `OffsetTracker`
+ * @param offset the offset after the settled record
  */
 export const settle = (commit: PartitionCommit, offset: number, leaderEpoch = -1): PartitionCommit =>
   commit.position !== null && offset <= commit.position.offset

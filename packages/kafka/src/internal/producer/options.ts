@@ -52,7 +52,10 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
     const batchBytes = yield* check.integer("batchBytes", options.batchBytes, mib, { min: 1, max: 2 ** 30 })
     const bufferBytes = yield* check.integer("bufferBytes", options.bufferBytes, 32 * mib, { min: 1 })
     if (bufferBytes < maxRecordBytes) {
-      return yield* check.fail("bufferBytes", `must be at least maxRecordBytes (${maxRecordBytes}), got ${bufferBytes}`)
+      return yield* check.fail(
+        "bufferBytes",
+        `must be at least maxRecordBytes (${maxRecordBytes}), got ${bufferBytes}: lower maxRecordBytes too, or raise it`
+      )
     }
     const deliveryTimeout = yield* check.duration("deliveryTimeout", options.deliveryTimeout, "2 minutes", { min: 1 })
     if (Duration.greaterThanOrEqualTo(linger, deliveryTimeout)) {

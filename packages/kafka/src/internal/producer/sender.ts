@@ -187,7 +187,12 @@ export class Sender {
         return yield* broker.latch.await
       }
       if (settings.idempotent && accumulator.identity === undefined) {
-        yield* Effect.catchAll(this.#initProducerId, (error) => this.#unreachable(id, error))
+        const identified = yield* Effect.either(this.#initProducerId)
+        if (identified._tag === "Left") {
+          yield* this.#unreachable(id, identified.left)
+          broker.latch.unsafeOpen()
+          return yield* pause(cluster.settings, 1)
+        }
       }
       const connected = yield* Effect.either(this.#pool.get(address))
       if (connected._tag === "Left") {

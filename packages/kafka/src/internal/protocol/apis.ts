@@ -42,9 +42,6 @@ const all = [
 /** Every API that is declared, by key. */
 export const apis: ReadonlyMap<number, AnyApi> = new Map(all.map((api): [number, AnyApi] => [api.key, api]))
 
-/** The name of an API that is declared. */
-export type ApiName = (typeof all)[number]["name"]
-
 /**
  * The highest version that both we and a broker with this range have; none if they do not meet. A version that a broker
  * lacks must never be sent: it closes the connection without an answer.
