@@ -12,11 +12,13 @@ import {
   logged,
   member,
   type NumberRecord,
+  Numbers,
   passing,
   passUntil,
   range,
   Seen,
   write,
+  writeBatches,
   writeTo
 } from "./world.ts"
 
@@ -41,9 +43,7 @@ describe("the budget", () => {
   it.effect("bounds what is fetched ahead of the application, and all comes when it is read", () => {
     const { count, rewrite } = counting()
     return Effect.gen(function*() {
-      for (let i = 0; i < 30; i++) {
-        for (const partition of [0, 1, 2]) yield* write(partition, [text(1000)])
-      }
+      yield* writeBatches(Numbers, [0, 1, 2], Array.from({ length: 30 }, () => [text(1000)]))
       const { consumer } = yield* member({ fetch: { bufferBytes: 12_000 } })
       yield* TestClock.adjust("10 seconds")
       const ahead = count.bytes
@@ -58,9 +58,8 @@ describe("the budget", () => {
   it.effect("that one broker's partitions use up is given to another's when there is room", () => {
     const { rewrite } = counting()
     return Effect.gen(function*() {
-      for (let i = 0; i < 5; i++) {
-        for (const partition of [0, 1, 2]) yield* write(partition, range(0, 50).map((n) => `${n}${text(100)}`))
-      }
+      const batch = range(0, 50).map((n) => `${n}${text(100)}`)
+      yield* writeBatches(Numbers, [0, 1, 2], [batch, batch, batch, batch, batch])
       // A batch is larger than all that may be held.
       const { consumer } = yield* member({ fetch: { bufferBytes: 1000 } })
       const seen = new Seen()
@@ -73,8 +72,8 @@ describe("the budget", () => {
   it.effect("of a partition that is not read costs the others nothing, nor does it keep the broker busy", () => {
     const { count, rewrite } = counting()
     return Effect.gen(function*() {
-      for (let i = 0; i < 20; i++) yield* write(0, [text(1000)])
-      const { consumer } = yield* member({ fetch: { partitionBytes: 4000 } })
+      yield* writeBatches(Numbers, [0], Array.from({ length: 20 }, () => [text(1000)]))
+      const { consumer } = yield* member({ fetch: { partitionBytes: 4000, maxWait: "500 millis" } })
       const seen = new Seen()
       yield* Effect.fork(consumer.run((record) => record.partition === 0 ? Effect.never : seen.handler(record)))
       yield* TestClock.adjust("5 seconds")
@@ -258,7 +257,7 @@ describe("an idle consumer", () => {
   it.effect("asks for little: two fetches a second of each broker, and heartbeats", () =>
     Effect.gen(function*() {
       yield* write(0, [0])
-      const { consumer } = yield* member()
+      const { consumer } = yield* member({ fetch: undefined })
       const seen = new Seen()
       yield* Effect.fork(consumer.run(seen.handler))
       yield* passUntil("all", () => seen.count === 1)

@@ -1,7 +1,7 @@
 import type { Consumer } from "@sluice/kafka"
 import { Effect } from "effect"
 
-import { member, type NumberRecord, type Numbers, range, Seen, write } from "./world.ts"
+import { member, type NumberRecord, Numbers, range, Seen, writeBatches } from "./world.ts"
 
 type Options = Partial<Consumer.ConsumerOptions<typeof Numbers>>
 
@@ -22,7 +22,7 @@ export type Running = Effect.Effect.Success<ReturnType<typeof running>>
 
 /** Writes the same numbers to several partitions. */
 export const writeAll = (partitions: ReadonlyArray<number>, from: number, to: number) =>
-  Effect.forEach(partitions, (partition) => write(partition, range(from, to)), { discard: true })
+  writeBatches(Numbers, partitions, [range(from, to).map(String)])
 
 /** Which partitions a member has, shown by writing to all. */
 export const partitionsOf = (seen: Seen, value: number) =>

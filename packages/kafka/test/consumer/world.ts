@@ -47,9 +47,24 @@ export const client = (clientId: string, options: Partial<Kafka.KafkaOptions> = 
 
 /** Writes values, in their order, to one partition: one batch a call. */
 export const writeTo = <V>(topic: Topic.Topic<string, string, V>, partition: number, values: Iterable<V>) =>
+  writeBatches(topic, [partition], [Array.from(values)])
+
+/** Writes batches to each of some partitions. */
+export const writeBatches = <V>(
+  topic: Topic.Topic<string, string, V>,
+  partitions: ReadonlyArray<number>,
+  batches: ReadonlyArray<ReadonlyArray<V>>
+) =>
   Producer.make({ linger: 1 }).pipe(
     Effect.flatMap((producer) =>
-      producer.sendAll(Array.from(values, (value) => topic.record({ key: null, value, partition })))
+      Effect.forEach(
+        batches,
+        (batch) =>
+          producer.sendAll(
+            partitions.flatMap((partition) => batch.map((value) => topic.record({ key: null, value, partition })))
+          ),
+        { discard: true }
+      )
     ),
     Effect.scoped,
     passing,
@@ -68,7 +83,13 @@ export const member = (options: Partial<Consumer.ConsumerOptions<typeof Numbers>
   Effect.gen(function*() {
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) =>
       passing(Scope.close(scope, Exit.void), { step: "1 second" }))
-    const consumer = yield* Consumer.make({ groupId: "group", topics: [Numbers], ...options }).pipe(Scope.extend(scope))
+    const consumer = yield* Consumer.make({
+      groupId: "group",
+      topics: [Numbers],
+      // Fewer timers: records are answered with at once all the same.
+      fetch: { maxWait: "2 seconds" },
+      ...options
+    }).pipe(Scope.extend(scope))
     return { consumer, close: Scope.close(scope, Exit.void) }
   })
 

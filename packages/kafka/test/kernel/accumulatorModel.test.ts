@@ -25,7 +25,7 @@ type Step =
   | {
     readonly _tag: "Answer"
     readonly pick: number
-    readonly outcome: "ack" | "ack" | "retry" | "epoch" | "split" | "fail"
+    readonly outcome: "ack" | "retry" | "epoch" | "split" | "fail"
   }
   | { readonly _tag: "Report"; readonly count: number }
   | { readonly _tag: "Tick"; readonly millis: number }
@@ -60,7 +60,14 @@ const step: FastCheck.Arbitrary<Step> = FastCheck.oneof(
     arbitrary: FastCheck.record({
       _tag: FastCheck.constant("Answer" as const),
       pick: FastCheck.nat(),
-      outcome: FastCheck.constantFrom("ack", "ack", "retry", "epoch", "split", "fail")
+      outcome: FastCheck.constantFrom<"ack" | "retry" | "epoch" | "split" | "fail">(
+        "ack",
+        "ack",
+        "retry",
+        "epoch",
+        "split",
+        "fail"
+      )
     })
   },
   { weight: 2, arbitrary: FastCheck.record({ _tag: FastCheck.constant("Report" as const), count: FastCheck.nat(20) }) },

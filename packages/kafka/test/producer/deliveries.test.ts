@@ -235,7 +235,7 @@ describe("a failed record", () => {
           Stream.run(Stream.concat(Stream.make(line("sink"), line("gone")), Stream.never), producer.sink)
         )
         yield* settle
-        for (const fiber of [gone, all, sink]) yield* Fiber.interrupt(fiber)
+        yield* Effect.all([Fiber.interrupt(gone), Fiber.interrupt(all), Fiber.interrupt(sink)])
         yield* TestClock.adjust("1 second")
         yield* Fiber.join(awaited)
         const unheard = lines.map((text) => /^(\d+) records failed/.exec(text)?.[1]).filter((n) => n !== undefined)

@@ -97,9 +97,10 @@ describe("an interruption, wherever it comes,", () => {
           () =>
             Effect.map(values(), ({ length }) => {
               before = length
-              return way === "sendAll"
+              const send: Effect.Effect<unknown, unknown> = way === "sendAll"
                 ? producer.sendAll(records)
                 : Stream.run(Stream.fromIterable(records), producer.sink)
+              return send
             }),
           () =>
             Effect.gen(function*() {

@@ -43,12 +43,11 @@ describe("send", () => {
       const headers = [
         { key: "a", value: bytes("1") },
         { key: "", value: null },
-        { key: "a", value: new Uint8Array(0) },
-        { key: "ü", value: "ü" }
+        { key: "a", value: new Uint8Array(0) }
       ]
-      yield* producer.send(line("v", { headers }))
+      yield* producer.send(line("v", { headers: [...headers, { key: "ü", value: "ü" }] }))
       const [stored] = yield* Effect.flatMap(MemoryCluster, (cluster) => cluster.records("lines"))
-      assert.deepStrictEqual(stored!.headers, [...headers.slice(0, 3), { key: "ü", value: bytes("ü") }])
+      assert.deepStrictEqual(stored!.headers, [...headers, { key: "ü", value: bytes("ü") }])
     }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
 
   it.effect("writes tombstones where the topic has them", () =>

@@ -23,7 +23,7 @@ export interface WrittenRequest {
 
 /** What a broker gets to answer in the place of the cluster. */
 export type Answer =
-  | { readonly _tag: "Body"; readonly api: AnyApi; readonly body: unknown }
+  | { readonly _tag: "Body"; readonly api: AnyApi; readonly body: unknown; readonly version?: number }
   /** The connection is there, and nothing comes. */
   | { readonly _tag: "Silence" }
   /** The driver says so at once. */
@@ -78,7 +78,9 @@ const tap = (transport: Transport["Type"], wire: Wire): Transport["Type"] => ({
                   Effect.map((response) => wire.edit(request, response))
                 )
               case "Body":
-                return Effect.succeed(Effect.succeed(encode(answer.api, frame.apiVersion, answer.body)))
+                return Effect.succeed(
+                  Effect.succeed(encode(answer.api, answer.version ?? frame.apiVersion, answer.body))
+                )
               case "Silence":
                 return Effect.succeed(Effect.flatMap(connection.closed, Effect.fail))
               case "Failure":

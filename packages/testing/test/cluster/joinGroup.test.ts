@@ -53,7 +53,7 @@ describe("JoinGroup", () => {
     model.stableGroup("full")
     const response = model.join(...join).response()
     assert.strictEqual(errorName(response.errorCode), error)
-    assert.deepInclude(response, { generationId: -1, memberId: join[1], members: [] })
+    assert.deepInclude(response, { generationId: -1, memberId: join[1]!, members: [] })
   })
 
   it("waits for all members, and tells the leader alone who they are", () => {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
 
-import { type AskOptions, errorName, Model, text } from "../support/model.ts"
+import { errorName, Model, text } from "../support/model.ts"
 
 const names = { protocolType: "consumer", protocolName: "range" }
 
@@ -33,7 +33,7 @@ describe("SyncGroup", () => {
     assert.lengthOf(model.sync("g", follower, 2).response().assignment, 0)
   })
 
-  it.each<[string, string, number, AskOptions & object, string]>([
+  it.each<[string, string, number, NonNullable<Parameters<Model["sync"]>[4]>, string]>([
     ["another generation", "leader", 1, names, "IllegalGeneration"],
     ["a stranger", "ghost", 2, names, "UnknownMemberId"],
     ["another protocol type", "leader", 2, { ...names, protocolType: "connect" }, "InconsistentGroupProtocol"],
