@@ -112,7 +112,10 @@ export interface ProducerOptions<C = never, R = never> {
   readonly closeTimeout?: Duration.DurationInput | undefined
   /** Hears of every accepted record exactly once, in workers that start before the producer does. */
   readonly onDelivery?: {
-    /** Its failures are logged. What it sends itself is accepted even while others wait for reports to be handled. */
+    /**
+     * Its failures are logged. What it sends itself is accepted even while others wait for reports to be handled, and
+     * while the producer closes, until all reports are handled.
+     */
     readonly handler: (delivery: Delivery<C>) => Effect.Effect<unknown, unknown, R>
     /** How many handlers run at a time. Default 1: reports of a partition in the order of its log. */
     readonly concurrency?: number | undefined

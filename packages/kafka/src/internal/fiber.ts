@@ -38,6 +38,24 @@ export const once = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E> => {
   }))
 }
 
+/**
+ * Waits until `register` calls `resume`; the function that it gives back undoes
+ * it when the wait is interrupted. `Effect.async` would forget to, where the
+ * interruption comes right after the registration.
+ */
+export const cancelable = <A, E>(
+  register: (resume: (effect: Effect.Effect<A, E>) => void) => () => void
+): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    let cancel: (() => void) | undefined
+    return Effect.onInterrupt(
+      Effect.async<A, E>((resume) => {
+        cancel = register(resume)
+      }),
+      () => Effect.sync(() => cancel?.())
+    )
+  })
+
 /** Without the span, the log annotations and the log spans of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.pipe(

@@ -122,6 +122,23 @@ describe("closing", () => {
       yield* Fiber.join(reading)
     }).pipe(inWorld({ topics: { numbers: 2 } })))
 
+  it.effect("lets a stream commit by hand what it was given", () =>
+    Effect.gen(function*() {
+      yield* write(0, range(0, 10))
+      const { close, consumer } = yield* member()
+      const seen = new Seen()
+      const reading = yield* Effect.fork(Stream.runForEach(consumer.records, (record) =>
+        Effect.delay(seen.handler(record), "100 millis").pipe(Effect.zipRight(consumer.commit(record)))))
+      yield* passUntil("some are processed", () =>
+        seen.count >= 3)
+      yield* passing(close)
+      yield* Fiber.join(reading)
+      assert.deepStrictEqual(seen.of(0), range(0, 10))
+      assert.deepStrictEqual(yield* committed(), { 0: 10 })
+      const run = yield* Effect.flip(consumer.run(() => Effect.void))
+      assert.strictEqual(run.reason._tag, "Closed")
+    }).pipe(inWorld({ topics: { numbers: 1 } })))
+
   it.effect("ends waits for commits that cannot be done any more", () =>
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster
@@ -156,7 +173,7 @@ describe("closing", () => {
       assert.isAbove(started().length, 5)
       yield* passing(close)
       // The cluster has one that sleeps until a fetch that is gone would have been answered.
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("3 seconds")
       assert.lengthOf(started(), 0)
     }).pipe(inWorld({ topics: { numbers: 1 } })))
 })

@@ -152,7 +152,7 @@ describe("a consumer goes on", () => {
       yield* Effect.fork(consumer.run(seen.handler))
       yield* passUntil("all", () => seen.count === 10)
       failing = true
-      yield* passUntil("refused", () => !failing, { step: "10 millis" })
+      yield* passUntil("refused", () => !failing, { step: "50 millis" })
       // The partition is not to be fetched for a second, and the consumer has asked for metadata already.
       yield* cluster.setLeader("numbers", 0, 3)
       yield* Effect.flatMap(Kafka.Kafka, (kafka) => kafka.cluster.refresh)

@@ -9,6 +9,7 @@ import { Effect, Exit, Fiber, FiberId, Scheduler, Stream, TestClock } from "effe
 
 import { memory } from "../support/memory.ts"
 import { count, line, values } from "./lines.ts"
+import { rememberingTracer } from "./spans.ts"
 import { wired, Wires, written } from "./wire.ts"
 
 /**
@@ -86,6 +87,44 @@ describe("an interruption, wherever it comes,", () => {
       )
       assert.isTrue(delivered > 1 && delivered < runs)
     }).pipe(Effect.scoped, Effect.provide(memory())))
+
+  it.effect("of a send that waits for room either withdraws its record, or it is delivered and its span says so", () =>
+    Effect.gen(function*() {
+      const memory = yield* MemoryCluster
+      const { spans, tracer } = rememberingTracer()
+      const producer = yield* Producer.make({ bufferBytes: 300, batchBytes: 300, maxRecordBytes: 300 })
+      yield* producer.send(line("0"))
+      let stored = 1
+      let withdrawn = 0
+      yield* interruptEverywhere(
+        () =>
+          Effect.gen(function*() {
+            yield* memory.pauseBroker(1)
+            yield* producer.enqueue(line("fills it".padEnd(200)))
+            spans.length = 0
+            const resume = Effect.zipRight(
+              Effect.forEach(count(30), () => Effect.yieldNow(), { discard: true }),
+              memory.resumeBroker(1)
+            )
+            yield* Effect.forkDaemon(resume)
+            return producer.send(line("waits".padEnd(150))).pipe(Effect.withTracer(tracer))
+          }),
+        () =>
+          Effect.gen(function*() {
+            yield* memory.resumeBroker(1)
+            yield* producer.send(line("last"))
+            const { length } = yield* values()
+            const isDelivered = length - stored === 3
+            stored = length
+            if (!isDelivered) withdrawn++
+            assert.isTrue(spans.length === 1 || !isDelivered)
+            for (const { ends } of spans) {
+              assert.deepStrictEqual(ends.map(({ _tag }) => _tag), [isDelivered ? "Success" : "Failure"])
+            }
+          })
+      )
+      assert.isAbove(withdrawn, 5)
+    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
 
   for (const way of ["sendAll", "sink"] as const) {
     it.effect(`of a ${way} withdraws what was not accepted, and frees all room`, () =>

@@ -89,6 +89,29 @@ describe("send", () => {
       }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
   }
 
+  it.effect("keeps apart the batches that were written into the same memory", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const producer = yield* Producer.make({ batchBytes: 64 * 1024 })
+      const text = (i: number) => `${i}:`.padEnd(5000, String.fromCharCode(97 + i % 26))
+      const all = Array.from({ length: 200 }, (_, i) => text(i))
+      let requests = 0
+      // Some batches go twice, and must be the same the second time.
+      yield* cluster.intercept(({ apiName }) =>
+        apiName === "Produce" && ++requests % 5 === 0 ? "dropResponse" : "deliver"
+      )
+      const fiber = yield* Effect.fork(Effect.forEach(
+        all,
+        (value, i) => producer.send(line(value, { partition: i % 2 })),
+        { concurrency: 40 }
+      ))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(fiber)
+      for (const partition of [0, 1]) {
+        assert.deepStrictEqual(yield* values(partition), all.filter((_, i) => i % 2 === partition))
+      }
+    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 2 } }, { requestTimeout: "1 second" }))))
+
   it.effect("compresses with gzip", () =>
     Effect.gen(function*() {
       const producer = yield* Producer.make({ compression: "gzip" })

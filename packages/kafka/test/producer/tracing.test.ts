@@ -6,74 +6,11 @@ import { Context, Effect, Exit, Fiber, Option, Stream, TestClock, Tracer } from 
 
 import { memory } from "../support/memory.ts"
 import { count, line } from "./lines.ts"
+import { rememberingTracer } from "./spans.ts"
 import { wired, Wires } from "./wire.ts"
 
 const oneTopic = { topics: { lines: 1 } }
 const settle = TestClock.adjust(0)
-
-/** A span that remembers what was done to it. */
-class TestSpan implements Tracer.Span {
-  readonly _tag = "Span"
-  readonly spanId: string
-  readonly traceId: string
-  readonly sampled: boolean = true
-  readonly attributes = new Map<string, unknown>()
-  readonly links: Array<Tracer.SpanLink> = []
-  readonly ends: Array<Exit.Exit<unknown, unknown>> = []
-  readonly name: string
-  readonly parent: Option.Option<Tracer.AnySpan>
-  readonly context: Context.Context<never> = Context.empty()
-  readonly kind: Tracer.SpanKind
-  status: Tracer.SpanStatus
-
-  constructor(
-    id: number,
-    name: string,
-    parent: Option.Option<Tracer.AnySpan>,
-    startTime: bigint,
-    kind: Tracer.SpanKind
-  ) {
-    this.name = name
-    this.parent = parent
-    this.kind = kind
-    this.spanId = id.toString(16).padStart(16, "0")
-    this.traceId = Option.match(parent, { onNone: () => `${id}`.padStart(32, "a"), onSome: ({ traceId }) => traceId })
-    this.status = { _tag: "Started", startTime }
-  }
-
-  attribute(key: string, value: unknown): void {
-    this.attributes.set(key, value)
-  }
-
-  event(): void {}
-
-  addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
-    for (const link of links) this.links.push(link)
-  }
-
-  end(endTime: bigint, exit: Exit.Exit<unknown, unknown>): void {
-    this.ends.push(exit)
-    this.status = { _tag: "Ended", startTime: this.status.startTime, endTime, exit }
-  }
-}
-
-const tracing = (onEnd: () => void = () => {}) => {
-  const spans: Array<TestSpan> = []
-  const tracer = Tracer.make({
-    span: (name, parent, _context, _links, startTime, kind) => {
-      const span = new TestSpan(spans.length + 1, name, parent, startTime, kind)
-      const end = span.end.bind(span)
-      span.end = (endTime, exit) => {
-        end(endTime, exit)
-        onEnd()
-      }
-      spans.push(span)
-      return span
-    },
-    context: (execution) => execution()
-  })
-  return { spans, producing: () => spans.filter(({ kind }) => kind === "producer"), tracer }
-}
 
 const decoder = new TextDecoder()
 const storedHeaders = Effect.map(
@@ -84,7 +21,7 @@ const storedHeaders = Effect.map(
 describe("tracing", () => {
   it.effect("makes one span for each record, with its context in the record", () =>
     Effect.gen(function*() {
-      const { producing, tracer } = tracing()
+      const { producing, tracer } = rememberingTracer()
       const producer = yield* Producer.make()
       yield* Effect.gen(function*() {
         yield* producer.send(line("a", { key: "key" }))
@@ -120,7 +57,7 @@ describe("tracing", () => {
 
   it.effect("leaves a record's own context as it is", () =>
     Effect.gen(function*() {
-      const { producing, tracer } = tracing()
+      const { producing, tracer } = rememberingTracer()
       const producer = yield* Producer.make()
       const own = `00-${"b".repeat(32)}-${"c".repeat(16)}-01`
       yield* producer.send(line("a", { headers: [{ key: "traceparent", value: own }] })).pipe(Effect.withTracer(tracer))
@@ -131,7 +68,7 @@ describe("tracing", () => {
 
   it.effect("costs nothing without a tracer: no span, no header", () =>
     Effect.gen(function*() {
-      const { spans, tracer } = tracing()
+      const { spans, tracer } = rememberingTracer()
       const producer = yield* Producer.make()
       yield* Effect.withSpan(producer.send(line("a")), "Effect's own tracer")
       yield* producer.send(line("b")).pipe(Effect.withTracerEnabled(false), Effect.withTracer(tracer))
@@ -141,7 +78,7 @@ describe("tracing", () => {
 
   it.effect("ends the span of a record that fails, with its error", () =>
     Effect.gen(function*() {
-      const { producing, tracer } = tracing()
+      const { producing, tracer } = rememberingTracer()
       const cluster = yield* MemoryCluster
       const producer = yield* Producer.make({ deliveryTimeout: "1 second", maxRecordBytes: 1000 })
       yield* producer.send(line("0"))
@@ -162,7 +99,7 @@ describe("tracing", () => {
 
   it.effect("ends the span of a record that is withdrawn, or refused at close", () =>
     Effect.gen(function*() {
-      const { producing, tracer } = tracing()
+      const { producing, tracer } = rememberingTracer()
       const cluster = yield* MemoryCluster
       yield* Effect.gen(function*() {
         const producer = yield* Producer.make({ bufferBytes: 300, batchBytes: 300, maxRecordBytes: 300 })
@@ -185,7 +122,7 @@ describe("tracing", () => {
 
   it.effect("ends a span once if the sender is interrupted just when its record is accepted", () =>
     Effect.gen(function*() {
-      const { producing, tracer } = tracing()
+      const { producing, tracer } = rememberingTracer()
       const producer = yield* Producer.make({ bufferBytes: 300, batchBytes: 300, maxRecordBytes: 300 })
       yield* producer.send(line("0")).pipe(Effect.withTracerEnabled(false))
       const fibers = yield* Effect.forEach(
@@ -207,18 +144,21 @@ describe("tracing", () => {
 
   it.effect("does not harm a record by a tracer that throws", () =>
     Effect.gen(function*() {
-      const { tracer } = tracing(() => {
+      const fail = () => {
         throw new Error("from the tracer")
-      })
+      }
+      const starting = Tracer.make({ span: fail, context: (execution) => execution() })
       const producer = yield* Producer.make()
-      const places = yield* producer.sendAll(count(3).map((value) => line(value))).pipe(Effect.withTracer(tracer))
-      assert.lengthOf(places, 3)
-      assert.strictEqual((yield* producer.send(line("after"))).offset, 3n)
+      for (const tracer of [starting, rememberingTracer(fail).tracer]) {
+        const places = yield* producer.sendAll(count(3).map((value) => line(value))).pipe(Effect.withTracer(tracer))
+        assert.lengthOf(places, 3)
+      }
+      assert.strictEqual((yield* producer.send(line("after"))).offset, 6n)
     }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
 
   it.effect("gives the maker's span to no fiber of the engine", () =>
     Effect.gen(function*() {
-      const { spans, tracer } = tracing()
+      const { spans, tracer } = rememberingTracer()
       const parents: Array<Option.Option<Tracer.AnySpan>> = []
       const parent = Effect.map(Effect.context<never>(), (context) =>
         Context.getOption(context as Context.Context<Tracer.ParentSpan>, Tracer.ParentSpan))

@@ -57,7 +57,8 @@ class GroupConsumer {
   readonly #owned = new Map<string, AssignedPartition>()
   #run: Run | undefined
   #commitsByHand = false
-  #isClosed = false
+  /** `closing`: what was delivered may still be settled and committed. */
+  #status: "open" | "closing" | "closed" = "open"
 
   constructor(group: GroupSettings, fetch: FetchSettings, cluster: Cluster, source: Source, joinPool: ConnectionPool) {
     this.#group = group
@@ -123,7 +124,7 @@ class GroupConsumer {
 
   commit = (committables: Committable | Iterable<Committable>): Effect.Effect<void, KafkaError> =>
     Effect.suspend(() => {
-      if (this.#isClosed) return Effect.fail(closed("consumer"))
+      if (this.#status === "closed") return Effect.fail(closed("consumer"))
       const { problem, targets } = this.#settle(
         Symbol.iterator in committables ? committables : [committables as Committable]
       )
@@ -138,7 +139,7 @@ class GroupConsumer {
     const passOver = (error: KafkaError): Effect.Effect<void, KafkaError> =>
       error.reason._tag !== "NotAssigned"
         ? Effect.fail(error)
-        : this.#isClosed
+        : this.#status === "closed"
         ? Effect.fail(closed("consumer"))
         : Effect.logDebug(error.message)
     const settle = (chunk: Chunk.Chunk<Committable>) =>
@@ -165,7 +166,7 @@ class GroupConsumer {
   ): Effect.Effect<void, KafkaError | E, R> =>
     Effect.uninterruptibleMask((restore) => {
       const { delivery } = this.#source
-      if (this.#isClosed) return Effect.fail(closed("consumer"))
+      if (this.#status !== "open") return Effect.fail(closed("consumer"))
       if (!delivery.claim()) return Effect.fail(secondReader())
       const run = this.#run = new Run({
         groupId: this.#group.groupId,
@@ -189,7 +190,7 @@ class GroupConsumer {
   readonly close: Effect.Effect<void> = once(Effect.gen(this, function*() {
     const { closeTimeout, groupId } = this.#group
     const { delivery, fetcher } = this.#source
-    this.#isClosed = true
+    this.#status = "closing"
     yield* Effect.logDebug(`consumer of group ${groupId} closing`)
     const run = this.#run
     delivery.stop()
@@ -201,6 +202,7 @@ class GroupConsumer {
       const committed = yield* bounded(this.#committer.flush(this.#owned.values()), closeTimeout)
       if (Option.isNone(committed)) yield* Effect.logWarning("consumer closing: not all was committed in time")
     }
+    this.#status = "closed"
     yield* this.#fibers.interruptAll("1 second")
     const left = yield* bounded(
       Effect.catchAll(this.#member.leave, (error) => Effect.logWarning(`consumer closing: ${error.message}`)),

@@ -225,6 +225,12 @@ export class Accumulator<Entry> {
     return true
   }
 
+  /** Whether the partition's last record opened a batch, or filled it: others are no news to who sends. */
+  hasNews(partition: PartitionBuffer<Entry>): boolean {
+    const { open } = partition
+    return open === undefined || open.entries.length === 1 || open.builder.size >= this.#options.batchBytes
+  }
+
   /**
    * Queues a record that was not accepted behind those who wait in the same
    * partition. When it is this record's turn it is accepted, and `admitted` is

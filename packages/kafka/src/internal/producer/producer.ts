@@ -1,3 +1,4 @@
+import type * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -18,12 +19,19 @@ import { type Producer, type ProducerOptions, type RecordMetadata } from "../../
 import type { AnyRecord } from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
-import { bounded, Fibers, once } from "../fiber.ts"
+import { bounded, cancelable, Fibers, once } from "../fiber.ts"
 import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } from "../kernel/accumulator.ts"
 import { keyedPartition, nextSticky } from "../kernel/partitioner.ts"
 import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 import { attribute } from "../telemetry/semconv.ts"
-import { activeTracer, endSpan, keyAttribute, startSpan, withTraceHeaders } from "../telemetry/tracing.ts"
+import {
+  type ActiveTracer,
+  activeTracer,
+  endSpan,
+  keyAttribute,
+  startSpan,
+  withTraceHeaders
+} from "../telemetry/tracing.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries, InsideHandler } from "./deliveries.ts"
 import { parse, type ProducerSettings } from "./options.ts"
@@ -198,9 +206,12 @@ export class ProducerEngine<C> implements Producer<C> {
     )
   })
 
-  readonly flush: Effect.Effect<void> = Effect.async((resume) => {
+  readonly flush: Effect.Effect<void> = cancelable((resume) => {
     const left = new Set(this.accumulator.incomplete)
-    if (left.size === 0) return resume(Effect.void)
+    if (left.size === 0) {
+      resume(Effect.void)
+      return () => {}
+    }
     const endFlush = this.accumulator.startFlush()
     const flush = {
       left,
@@ -211,9 +222,9 @@ export class ProducerEngine<C> implements Producer<C> {
     }
     this.#flushes.add(flush)
     this.#wakeAll()
-    return Effect.sync(() => {
+    return () => {
       if (this.#flushes.delete(flush)) endFlush()
-    })
+    }
   })
 
   /** One record: accepted when the effect succeeds; whoever waits for its outcome asks its completion. */
@@ -227,9 +238,9 @@ export class ProducerEngine<C> implements Producer<C> {
   ): Effect.Effect<void, ProduceError> {
     const prepared = prepare(record, now, this.settings.maxRecordBytes)
     if ("_tag" in prepared) return Effect.fail(prepared)
-    const span = this.#startSpan(record, prepared, fiber)
-    const pending = span === undefined ? prepared : withTraceContext(prepared, span)
-    const entry: Entry = {
+    const exempt = this.deliveries !== undefined &&
+      fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
+    const entryWith = (span: Tracer.Span | undefined): Entry => ({
       completion,
       slot,
       timestamp: prepared.timestamp,
@@ -237,18 +248,20 @@ export class ProducerEngine<C> implements Producer<C> {
       correlation,
       span,
       isAccepted: false
-    }
-    const exempt = this.deliveries !== undefined &&
-      fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
-    const placed = this.#place(record, pending, entry, exempt, now)
-    if (span === undefined) return placed
-    return Effect.onError(placed, (cause) =>
-      Effect.sync(() => {
-        if (entry.isAccepted) return
-        const now = this.clock.unsafeCurrentTimeNanos()
-        if (cause._tag === "Fail") endSpan(span, now, cause.error)
-        else span.end(now, Exit.failCause(cause))
-      }))
+    })
+    const tracer = activeTracer(fiber)
+    if (tracer === undefined) return this.#place(record, prepared, entryWith(undefined), exempt, now)
+    // No interruption between the start of a span and what ends it.
+    return Effect.uninterruptibleMask((restore) => {
+      const span = this.#startSpan(tracer, record, prepared)
+      const entry = entryWith(span)
+      if (span === undefined) return restore(this.#place(record, prepared, entry, exempt, now))
+      const placed = this.#place(record, withTraceContext(prepared, span), entry, exempt, now)
+      return Effect.onError(
+        restore(placed),
+        (cause) => entry.isAccepted ? Effect.void : this.#endUnaccepted(span, cause)
+      )
+    })
   }
 
   /** Many records, in their order. One that is refused fails alone. */
@@ -290,10 +303,10 @@ export class ProducerEngine<C> implements Producer<C> {
     if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
     if (this.accumulator.append(partition, pending, entry, now, exempt)) {
       entry.isAccepted = true
-      this.onReady(partition.leader)
+      if (this.accumulator.hasNews(partition)) this.onReady(partition.leader)
       return Effect.void
     }
-    return Effect.async((resume) => {
+    return cancelable((resume) => {
       const { accumulator } = this
       const waiting: Waiting = { exempt, refuse: () => resume(Effect.fail(producerClosed())) }
       const isFirst = !accumulator.hasWaiters
@@ -306,10 +319,10 @@ export class ProducerEngine<C> implements Producer<C> {
       this.#waiting.add(waiting)
       // No batch lingers from now on.
       if (isFirst) this.#wakeAll()
-      return Effect.sync(() => {
+      return () => {
         this.#waiting.delete(waiting)
         withdraw()
-      })
+      }
     })
   }
 
@@ -472,34 +485,44 @@ export class ProducerEngine<C> implements Producer<C> {
     for (const partition of this.accumulator.active) this.onReady(partition.leader)
   }
 
-  #startSpan(
-    record: AnyRecord,
-    pending: PendingRecord,
-    fiber: Fiber.RuntimeFiber<any, any>
-  ): Tracer.Span | undefined {
-    const active = activeTracer(fiber)
-    return active === undefined ? undefined : startSpan(active, {
-      name: `send ${record.topic.name}`,
-      kind: "producer",
-      attributes: {
-        [attribute.operationName]: "send",
-        [attribute.operationType]: "send",
-        [attribute.destination]: record.topic.name,
-        [attribute.clientId]: this.cluster.settings.clientId,
-        [attribute.key]: keyAttribute(pending.key),
-        [attribute.tombstone]: pending.value === null ? true : undefined
-      }
-    })
+  /** Undefined if the tracer throws: it is not ours, and no record may be lost by it. */
+  #startSpan(tracer: ActiveTracer, record: AnyRecord, pending: PendingRecord): Tracer.Span | undefined {
+    try {
+      return startSpan(tracer, {
+        name: `send ${record.topic.name}`,
+        kind: "producer",
+        attributes: {
+          [attribute.operationName]: "send",
+          [attribute.operationType]: "send",
+          [attribute.destination]: record.topic.name,
+          [attribute.clientId]: this.cluster.settings.clientId,
+          [attribute.key]: keyAttribute(pending.key),
+          [attribute.tombstone]: pending.value === null ? true : undefined
+        }
+      })
+    } catch {
+      return undefined
+    }
   }
 
+  /** The span of a record that has its outcome. */
   #endSpan(span: Tracer.Span, outcome: BatchOutcome, index: number): void {
     try {
       span.attribute(attribute.partition, String(outcome.partition))
       if (outcome.baseOffset !== -1) span.attribute(attribute.offset, outcome.baseOffset + index)
       endSpan(span, this.clock.unsafeCurrentTimeNanos(), outcome.error)
     } catch {
-      // The tracer is not ours; no record may lose its outcome by it.
+      // As above: nor may a record lose its outcome.
     }
+  }
+
+  /** The span of a record that was withdrawn or refused. */
+  #endUnaccepted(span: Tracer.Span, cause: Cause.Cause<ProduceError>): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const now = this.clock.unsafeCurrentTimeNanos()
+      if (cause._tag === "Fail") endSpan(span, now, cause.error)
+      else span.end(now, Exit.failCause(cause))
+    })
   }
 
   /**
@@ -513,7 +536,7 @@ export class ProducerEngine<C> implements Producer<C> {
         this.#state = "closing"
         yield* Effect.logDebug(`producer closing: refuses new records, ${this.#refuse(false)} sent away`)
 
-        const flushed = yield* bounded(this.#flushAll, settings.closeTimeout)
+        const flushed = yield* bounded(this.flush, settings.closeTimeout)
         if (flushed._tag === "None") {
           yield* Effect.logWarning("producer closing: the close timeout passed")
           yield* this.#stop(sender)
@@ -557,11 +580,6 @@ export class ProducerEngine<C> implements Producer<C> {
     return count
   }
 
-  /** Flushes, until nothing came meanwhile. */
-  readonly #flushAll: Effect.Effect<void> = Effect.suspend(() =>
-    this.accumulator.incomplete.size === 0 ? Effect.void : Effect.zipRight(this.flush, this.#flushAll)
-  )
-
   /** All reports are handled, those of what their handlers sent too. */
   #drainAll(deliveries: Deliveries<C>): Effect.Effect<void> {
     return Effect.zipRight(
@@ -569,7 +587,7 @@ export class ProducerEngine<C> implements Producer<C> {
       Effect.suspend(() =>
         this.accumulator.incomplete.size === 0
           ? Effect.void
-          : Effect.zipRight(this.#flushAll, this.#drainAll(deliveries))
+          : Effect.zipRight(this.flush, this.#drainAll(deliveries))
       )
     )
   }
