@@ -8,15 +8,13 @@ import { type Kafka, type KafkaOptions, layer as kafkaLayer } from "@sluice/kafk
 import type { FatalError } from "@sluice/kafka/KafkaError"
 import { Transport } from "@sluice/kafka/Transport"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 
-import { Cluster } from "./internal/cluster/cluster.ts"
-import * as Driver from "./internal/network/driver.ts"
-import { Network } from "./internal/network/network.ts"
-import * as MemoryTransport from "./internal/network/transport.ts"
+import type { Fault } from "./Fault.ts"
+import * as world from "./internal/network/world.ts"
 
 /**
  * What a cluster is made of.
@@ -31,6 +29,12 @@ export interface Options {
   readonly topics?: Readonly<Record<string, number>>
   /** How long anything is on its way between client and broker, in each direction; default 0. */
   readonly latency?: Duration.DurationInput
+  /** How much longer it may be on its way, by chance; default 0. */
+  readonly jitter?: Duration.DurationInput
+  /** How long a follower takes to fetch what its leader has; default 0: followers are never behind. */
+  readonly replicationDelay?: Duration.DurationInput
+  /** Decides about the network's chance, and nothing else; default 0. */
+  readonly seed?: number
 }
 
 /**
@@ -42,7 +46,12 @@ export interface Options {
 export interface TopicOptions {
   /** Default 1. */
   readonly partitions?: number
-  /** Settings by their names in Kafka. Those with an effect here: `max.message.bytes`, `min.insync.replicas`, `segment.bytes`. */
+  /** How many brokers have each partition. Default: all, but three at most. */
+  readonly replicas?: number
+  /**
+   * Settings by their names in Kafka. Those with an effect here: `max.message.bytes`, `min.insync.replicas`,
+   * `segment.bytes`, `cleanup.policy`, `retention.ms` and `retention.bytes`, whose default is no retention.
+   */
   readonly config?: Readonly<Record<string, string>>
 }
 
@@ -91,7 +100,7 @@ export interface InterceptedRequest {
   readonly apiName: string
   readonly apiVersion: number
   readonly clientId: string | null
-  /** Counts the connections from 1, in the order in which they were opened. */
+  /** Counts the connections from 1, in the order in which clients asked for them. */
   readonly connectionId: number
 }
 
@@ -121,12 +130,27 @@ export class MemoryCluster extends Context.Tag("@sluice/testing/MemoryCluster")<
   /** Addresses of all brokers, as `host:port`. */
   readonly bootstrap: ReadonlyArray<string>
   readonly createTopic: (name: string, options?: TopicOptions) => Effect.Effect<void>
+  /** Gives a topic more partitions: so many in all. */
+  readonly createPartitions: (topic: string, count: number) => Effect.Effect<void>
+  readonly deleteTopic: (topic: string) => Effect.Effect<void>
+  /** Deletes what is before an offset; without one, all that is committed. */
+  readonly deleteRecords: (topic: string, partition: number, before?: bigint) => Effect.Effect<void>
   /** What is in a topic, by partition and offset. */
   readonly records: (topic: string) => Effect.Effect<ReadonlyArray<StoredRecord>>
   /** What a group has stored, by topic and partition; nothing for a group that is not there. */
   readonly committed: (groupId: string) => Effect.Effect<ReadonlyArray<StoredOffset>>
   /** How many connections are open now. */
   readonly connections: Effect.Effect<number>
+  /**
+   * Has something go wrong, now or when its time or its request has come. What is injected adds up. A fault that cannot
+   * be, such as one of a topic that is not there, is a defect (`RangeError`) at once.
+   */
+  readonly inject: (fault: Fault) => Effect.Effect<void>
+  /**
+   * Ends every fault that lasts and disarms those that wait: brokers run, everything gets through. What was lost stays
+   * lost, connections that went silent stay silent, leaders stay where they are, and `intercept` still decides.
+   */
+  readonly heal: Effect.Effect<void>
   /** Ends a broker: its connections break, new ones are refused, and other brokers take over what it led. */
   readonly stopBroker: (id: number) => Effect.Effect<void>
   /** Starts a broker that was stopped, with its data. */
@@ -137,6 +161,8 @@ export class MemoryCluster extends Context.Tag("@sluice/testing/MemoryCluster")<
   readonly resumeBroker: (id: number) => Effect.Effect<void>
   /** Makes an in-sync replica of a partition its leader. */
   readonly setLeader: (topic: string, partition: number, brokerId: number) => Effect.Effect<void>
+  /** Lets another broker coordinate a group: this one, which must have the groups' offsets in sync, or the next that can. */
+  readonly moveCoordinator: (groupId: string, brokerId?: number) => Effect.Effect<void>
   /** Lets a function decide over each request before its broker sees it; it replaces the one before. */
   readonly intercept: (decide: (request: InterceptedRequest) => Verdict) => Effect.Effect<void>
 }>() {
@@ -166,68 +192,4 @@ export const make = (
   { readonly cluster: MemoryCluster["Type"]; readonly transport: Transport["Type"] },
   never,
   Scope.Scope
-> =>
-  Effect.gen(function*() {
-    const { brokers = 1, latency = 0, topics = {} } = options
-    // A negative duration would be taken for zero in silence.
-    const latencyMs = typeof latency === "number" ? latency : Duration.toMillis(latency)
-    if (!Number.isSafeInteger(brokers) || brokers < 1) throw new RangeError(`A cluster of ${brokers} brokers`)
-    if (!Number.isFinite(latencyMs) || latencyMs < 0) throw new RangeError(`A latency of ${latencyMs} ms`)
-    const model = new Cluster(Array.from({ length: brokers }, (_, index) => ({
-      id: index + 1,
-      host: `broker-${index + 1}.memory`,
-      port: 9092
-    })))
-    for (const [name, partitions] of Object.entries(topics)) model.createTopic(name, partitions)
-    const network = new Network(model, latencyMs)
-    const driver = yield* Driver.make(network)
-    return { cluster: operator(network, driver), transport: MemoryTransport.make(network, driver) }
-  })
-
-const operator = ({ cluster }: Network, { operate }: Driver.Driver): MemoryCluster["Type"] => ({
-  bootstrap: cluster.brokers.map(({ host, port }) => `${host}:${port}`),
-  createTopic: (name, { config = {}, partitions = 1 } = {}) =>
-    operate(() => cluster.createTopic(name, partitions, config)),
-  records: (topic) => operate(() => storedRecords(cluster, topic)),
-  committed: (groupId) => operate(() => storedOffsets(cluster, groupId)),
-  connections: operate((network) => network.openConnections),
-  stopBroker: (id) => operate((network) => network.stopBroker(id)),
-  startBroker: (id) => operate((network) => network.startBroker(id)),
-  pauseBroker: (id) => operate((network) => network.pauseBroker(id)),
-  resumeBroker: (id) => operate((network) => network.resumeBroker(id)),
-  setLeader: (topic, partition, brokerId) => operate((network) => network.setLeader(topic, partition, brokerId)),
-  intercept: (decide) => operate((network) => network.setInterceptor(decide))
-})
-
-const copy = (bytes: Uint8Array | null): Uint8Array | null => bytes === null ? null : new Uint8Array(bytes)
-
-const storedRecords = (cluster: Cluster, topic: string): ReadonlyArray<StoredRecord> => {
-  const stored: Array<StoredRecord> = []
-  for (const { index, log } of cluster.requireTopic(topic).partitions) {
-    for (const { records } of log.chunks()) {
-      for (const { headers, key, offset, timestamp, value } of records) {
-        stored.push({
-          partition: index,
-          offset: BigInt(offset),
-          timestamp,
-          key: copy(key),
-          value: copy(value),
-          headers: headers.map((header) => ({ key: header.key, value: copy(header.value) }))
-        })
-      }
-    }
-  }
-  return stored
-}
-
-const storedOffsets = (cluster: Cluster, groupId: string): ReadonlyArray<StoredOffset> => {
-  const stored: Array<StoredOffset> = []
-  for (const [topic, partitions] of cluster.committed(groupId)) {
-    for (const [partition, { leaderEpoch, metadata, offset }] of partitions) {
-      stored.push({ topic, partition, offset: BigInt(offset), leaderEpoch, metadata })
-    }
-  }
-  return stored.sort((one, other) =>
-    one.topic === other.topic ? one.partition - other.partition : one.topic < other.topic ? -1 : 1
-  )
-}
+> => Effect.map(world.make(options), ({ cluster, transport }) => ({ cluster, transport }))

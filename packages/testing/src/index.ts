@@ -1,3 +1,4 @@
+export * as Fault from "./Fault.ts"
 export type {
   InterceptedRequest,
   Options as MemoryClusterOptions,
@@ -7,3 +8,4 @@ export type {
   Verdict
 } from "./MemoryCluster.ts"
 export { MemoryCluster } from "./MemoryCluster.ts"
+export * as Simulation from "./Simulation.ts"

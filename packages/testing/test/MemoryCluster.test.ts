@@ -93,6 +93,42 @@ describe("MemoryCluster", () => {
       assert.strictEqual(errorName(responses[0]!.partitionResponses[0]!.errorCode), "MessageTooLarge")
     }).pipe(withCluster()))
 
+  it.scoped("changes topics", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const client = yield* connect()
+      const describeTopics = Effect.map(client.ask(Metadata, { topics: null }), ({ topics }) =>
+        topics.filter(({ isInternal }) =>
+          !isInternal
+        ).map(({ name, partitions }) => ({
+          name,
+          replicas: partitions.map(({ replicaNodes }) => replicaNodes.length)
+        })))
+      yield* cluster.createTopic("lonely", { partitions: 2, replicas: 1 })
+      yield* cluster.createPartitions("lonely", 3)
+      assert.deepStrictEqual(yield* describeTopics, [
+        { name: "orders", replicas: [2, 2] },
+        { name: "lonely", replicas: [1, 1, 1] }
+      ])
+      yield* cluster.deleteTopic("lonely")
+      assert.deepStrictEqual(yield* describeTopics, [{ name: "orders", replicas: [2, 2] }])
+      for (const value of ["a", "b", "c"]) yield* client.ask(Produce, produceRequest("orders", 0, batch([value])))
+      yield* cluster.deleteRecords("orders", 0, 1n)
+      assert.deepStrictEqual(yield* storedValues, ["b", "c"])
+      yield* cluster.deleteRecords("orders", 0)
+      assert.deepStrictEqual(yield* storedValues, [])
+    }).pipe(withCluster({ brokers: 2 })))
+
+  it.scoped("may have followers that are behind", () =>
+    Effect.gen(function*() {
+      const client = yield* connect()
+      const written = yield* Effect.fork(client.ask(Produce, produce))
+      yield* TestClock.adjust("49 millis")
+      assert.strictEqual((yield* written.poll)._tag, "None")
+      yield* TestClock.adjust("51 millis")
+      assert.strictEqual((yield* Fiber.join(written)).responses[0]!.partitionResponses[0]!.errorCode, 0)
+    }).pipe(withCluster({ brokers: 2, replicationDelay: "50 millis" })))
+
   it.scoped("ends a member's session in the clock's time", () =>
     Effect.gen(function*() {
       const client = yield* connect()
@@ -120,11 +156,19 @@ describe("MemoryCluster", () => {
         assert.include(yield* defectOf(operation(7)), "There is no broker 7")
       }
       assert.include(yield* defectOf(cluster.setLeader("orders", 5, 1)), "no partition 5")
+      assert.include(yield* defectOf(cluster.setLeader("nope", 0, 1)), "There is no topic nope")
+      assert.include(yield* defectOf(cluster.moveCoordinator("g", 7)), "There is no broker 7")
+      assert.include(yield* defectOf(cluster.createPartitions("orders", 1)), "orders")
+      assert.include(yield* defectOf(cluster.deleteTopic("nope")), "There is no topic nope")
+      assert.include(yield* defectOf(cluster.deleteRecords("orders", 0, 9n)), "9")
       const built = (options: Parameters<typeof MemoryCluster.layer>[0]) =>
         defectOf(MemoryCluster.pipe(withCluster(options)))
       assert.include(yield* built({ brokers: 0 }), "0 brokers")
       assert.include(yield* built({ brokers: 1.5 }), "1.5 brokers")
-      assert.include(yield* built({ latency: -1 }), "-1 ms")
+      assert.include(yield* built({ latency: -1 }), "A latency of -1 ms")
+      assert.include(yield* built({ jitter: -1 }), "A jitter of -1 ms")
+      assert.include(yield* built({ replicationDelay: -1 }), "A replication delay of -1 ms")
+      assert.include(yield* built({ seed: 0.5 }), "A seed of 0.5")
       assert.include(yield* built({ topics: { "": 1 } }), "illegal topic name")
     }).pipe(withCluster()))
 })

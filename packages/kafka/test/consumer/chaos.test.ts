@@ -1,7 +1,7 @@
 /** Members come, go and are cut off, brokers stop, leaders move, handlers fail: whatever happens, no record is left out. */
 import { assert, describe, it } from "@effect/vitest"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Effect, Fiber, Random, Schedule, TestClock } from "effect"
+import { Effect, Fiber, Random, TestClock } from "effect"
 
 import { writeAll } from "./members.ts"
 import { client, committed, inWorld, member, type NumberRecord, passing, passUntil, range } from "./world.ts"
@@ -100,7 +100,8 @@ const simulate = (seed: number, assignor: "cooperative-sticky" | "range") =>
           if (fate === 39 && failures++ < 10) return yield* Effect.fail("no luck")
           history.finished(record)
         })
-      const fiber = yield* Effect.fork(Effect.retry(consumer.run(handler), Schedule.forever))
+      // One that fails while the consumer closes is not run again.
+      const fiber = yield* Effect.fork(Effect.retry(consumer.run(handler), { while: (error) => error === "no luck" }))
       running.push({ close, fiber })
     })
     const leave = Effect.suspend(() => {

@@ -242,7 +242,7 @@ describe("the coordinator", () => {
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster
       yield* writeAll(range(0, 3), 0, 10)
-      const { seen } = yield* running({ sessionTimeout: "6 seconds" })
+      const { seen } = yield* running({ sessionTimeout: "30 seconds" })
       yield* passUntil("all", () => seen.count === 30)
       const { id } = yield* coordinatorOf
       yield* cluster.pauseBroker(id)

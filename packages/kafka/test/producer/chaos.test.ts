@@ -1,11 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
 import { MemoryCluster, type Verdict } from "@sluice/testing/MemoryCluster"
+import * as Simulation from "@sluice/testing/Simulation"
 import { Cause, Effect, Exit, Fiber, Logger, LogLevel, Random } from "effect"
 
 import { memory } from "../support/memory.ts"
 import { line } from "./lines.ts"
-import { simulate } from "./simulate.ts"
 
 const brokers = [1, 2, 3]
 const partitions = 3
@@ -145,7 +145,10 @@ const check = (
     assert.lengthOf(reports, 1, `${value} was reported more than once`)
     const [report] = reports
     if (report!._tag === "Acknowledged") {
-      assert.include(stored.get(value) ?? [], report!.metadata.offset, `${value} is not where it should be`)
+      // What the leader alone has acknowledged is gone if the leader dies before others have it.
+      if (isIdempotent) {
+        assert.include(stored.get(value) ?? [], report!.metadata.offset, `${value} is not where it should be`)
+      }
     } else if (report!.error.persisted === "no") {
       assert.isFalse(stored.has(value), `${value} was surely not written, and is there`)
     }
@@ -170,7 +173,10 @@ describe("a producer in the midst of faults", () => {
     it(`tells the truth about every record (acks ${acks})`, () => {
       let reports = 0
       for (let seed = 1; seed <= +(process.env.SEEDS ?? 4); seed++) {
-        const { exit, timersLeft } = simulate(run(acks), `${acks} ${seed}`, seed % 2 === 0 ? 0.05 : 0)
+        const { exit, leftovers } = Simulation.run(run(acks), {
+          seed,
+          interleaving: { extraYields: seed % 2 === 0 ? 0.05 : 0 }
+        })
         if (Exit.isFailure(exit)) {
           throw new Error(`seed ${seed}: ${Cause.pretty(exit.cause, { renderErrorCause: true })}`)
         }
@@ -179,7 +185,7 @@ describe("a producer in the midst of faults", () => {
         } catch (error) {
           throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
         }
-        assert.strictEqual(timersLeft, 0, `seed ${seed}: timers are left`)
+        assert.deepStrictEqual(leftovers, [], `seed ${seed}`)
         reports += exit.value.history.reports.size
       }
       assert.isAbove(reports, 1000)

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
+import * as Simulation from "@sluice/testing/Simulation"
 import { Cause, Clock, Duration, Effect, Exit, Fiber, Logger, LogLevel, Random } from "effect"
 
 import { memory } from "../support/memory.ts"
 import { line } from "./lines.ts"
-import { simulate } from "./simulate.ts"
 
 /** From client to broker, or back. */
 const latency = 10
@@ -59,11 +59,14 @@ const run = Effect.gen(function*() {
 describe("a producer of a cluster that is well", () => {
   it("lets no record wait longer than for linger, the batch before it and its own", () => {
     for (let seed = 1; seed <= 10; seed++) {
-      const { exit, timersLeft } = simulate(run, String(seed), seed % 2 === 0 ? 0.05 : 0)
+      const { exit, leftovers } = Simulation.run(run, {
+        seed,
+        interleaving: { extraYields: seed % 2 === 0 ? 0.05 : 0 }
+      })
       if (Exit.isFailure(exit)) throw new Error(`seed ${seed}: ${Cause.pretty(exit.cause, { renderErrorCause: true })}`)
       assert.strictEqual(exit.value.count, 160)
       assert.isAtMost(exit.value.longest, exit.value.bound, `seed ${seed}`)
-      assert.strictEqual(timersLeft, 0)
+      assert.deepStrictEqual(leftovers, [], `seed ${seed}`)
     }
   })
 })

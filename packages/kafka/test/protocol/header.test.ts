@@ -139,7 +139,8 @@ describe("chooseVersion", () => {
       [20, 4],
       [21, 1],
       [22, 2],
-      [36, 1]
+      [36, 1],
+      [37, 1]
     ])
     for (const api of apis.values()) assert.isDefined(chooseVersion(api, 0, broker24.get(api.key)!), api.name)
   })

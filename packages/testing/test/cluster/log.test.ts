@@ -51,6 +51,38 @@ describe("PartitionLog", () => {
     assert.isUndefined(log.leaderEpochAt(log.endOffset))
   })
 
+  it.prop("is after a truncation as if what came after had never been, and reads no further than it is told", {
+    kept: FastCheck.array(FastCheck.nat(3), { maxLength: 15 }),
+    lost: FastCheck.array(FastCheck.nat(3), { maxLength: 15 }),
+    added: FastCheck.array(FastCheck.nat(3), { maxLength: 5 }),
+    segmentBytes: FastCheck.integer({ min: 1, max: 1000 })
+  }, ({ added, kept, lost, segmentBytes }) => {
+    const append = (log: PartitionLog, what: string, timestamps: ReadonlyArray<number>) => {
+      for (const timestamp of timestamps) log.append(batch([what, what], { timestamp }), 3)
+    }
+    const describeLog = (log: PartitionLog) => ({
+      segments: log.segmentInfos(),
+      end: log.endOffset,
+      values: Array.from(log.chunks()).flatMap((chunk) => chunk.records.map((record) => text(record.value)))
+    })
+    const log = new PartitionLog(segmentBytes, builtInCodecs)
+    const expected = new PartitionLog(segmentBytes, builtInCodecs)
+    append(log, "kept", kept)
+    append(expected, "kept", kept)
+    const { endOffset } = expected
+    append(log, "lost", lost)
+    for (let offset = 0; offset < endOffset; offset++) {
+      assert.strictEqual(log.read(offset, 500, true, endOffset).length, expected.read(offset, 500, true).length)
+    }
+    assert.lengthOf(log.read(endOffset, 500, true, endOffset), 0)
+    assert.strictEqual(log.bytesFrom(endOffset, endOffset), 0)
+    log.truncateTo(endOffset)
+    assert.deepStrictEqual(describeLog(log), describeLog(expected))
+    append(log, "added", added)
+    append(expected, "added", added)
+    assert.deepStrictEqual(describeLog(log), describeLog(expected))
+  })
+
   it("leaves views that it has given as they are", () => {
     const log = new PartitionLog(1_000_000, builtInCodecs)
     log.append(batch(["first"]), 0)

@@ -16,6 +16,7 @@ import type { AnyApi, RequestInput, ResponseOf } from "@sluice/kafka/internal/pr
 import { Cluster } from "../../src/internal/cluster/cluster.ts"
 import type { ClusterConfig } from "../../src/internal/cluster/config.ts"
 import { errorCode } from "../../src/internal/cluster/errorCode.ts"
+import type { ClusterEvent } from "../../src/internal/cluster/event.ts"
 import type { Answer } from "../../src/internal/cluster/reply.ts"
 
 const encoder = new TextEncoder()
@@ -61,6 +62,8 @@ export interface AskOptions {
 /** The model of a cluster, with a clock that tests set. */
 export class Model {
   readonly cluster: Cluster
+  /** What the cluster has told, with the time. */
+  readonly events: Array<ClusterEvent & { readonly now: number }> = []
   now = 0
 
   constructor(options: { brokers?: number; topics?: Record<string, number>; config?: Partial<ClusterConfig> } = {}) {
@@ -69,7 +72,8 @@ export class Model {
         { length: options.brokers ?? 1 },
         (_, index) => ({ id: index + 1, host: `b${index + 1}`, port: 9092 })
       ),
-      options.config
+      options.config,
+      (event, now) => this.events.push({ ...event, now })
     )
     for (const [name, partitions] of Object.entries(options.topics ?? {})) this.cluster.createTopic(name, partitions)
   }
@@ -100,10 +104,42 @@ export class Model {
     return this.send(api, body, options).response()
   }
 
-  /** Time passes. */
+  /** Time passes, and what is due is done at its time. */
   pass(ms: number): void {
-    this.now += ms
-    this.cluster.advance(this.now)
+    const end = this.now + ms
+    for (
+      let next = this.cluster.nextDeadline();
+      next !== undefined && next <= end;
+      next = this.cluster.nextDeadline()
+    ) {
+      this.now = Math.max(this.now, next)
+      this.cluster.advance(this.now)
+    }
+    this.now = end
+  }
+
+  /** The events of these kinds that came since it was last asked for any, but for those of the brokers' own topic. */
+  takeEvents(...kinds: ReadonlyArray<ClusterEvent["_tag"]>): Array<ClusterEvent & { readonly now: number }> {
+    return this.events.splice(0).filter((event) =>
+      kinds.includes(event._tag) && !("topic" in event && event.topic.startsWith("__"))
+    )
+  }
+
+  /** Sends a batch to the leader, unless told otherwise; it may stay parked. */
+  sendBatch(topic: string, partition: number, records: Uint8Array, options: ProduceOptions = {}): Produced {
+    const broker = options.broker ?? this.cluster.leaderOf(topic, partition) ?? 1
+    const request = { ...produceRequest(topic, partition, records, options.acks), timeoutMs: options.timeoutMs ?? 1000 }
+    const pending = this.send(Produce, request, { ...options, broker })
+    return {
+      isParked: pending.isParked,
+      abandon: pending.abandon,
+      response: () => pending.response().responses[0]!.partitionResponses[0]!,
+      outcome: () => {
+        if (pending.isParked()) return "parked"
+        const { baseOffset, errorCode } = pending.response().responses[0]!.partitionResponses[0]!
+        return errorCode === 0 ? baseOffset : errorName(errorCode)
+      }
+    }
   }
 
   produce(topic: string, partition: number, records: Uint8Array | null, options: AskOptions & { acks?: number } = {}) {
@@ -159,6 +195,22 @@ export class Model {
     assert.strictEqual(errorName(synced.errorCode), "None")
     return { memberId: id, generation: generationId }
   }
+}
+
+/** How to send a batch. */
+export interface ProduceOptions extends AskOptions {
+  /** All, by default. */
+  readonly acks?: number
+  readonly timeoutMs?: number
+}
+
+/** A Produce of one batch. */
+export interface Produced {
+  readonly isParked: () => boolean
+  readonly abandon: () => void
+  readonly response: () => ResponseOf<typeof Produce>["responses"][number]["partitionResponses"][number]
+  /** Its offset, or what went wrong, or that it is parked. */
+  readonly outcome: () => number | string
 }
 
 /** A member that is joining. */

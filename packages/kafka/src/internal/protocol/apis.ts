@@ -1,4 +1,5 @@
 import { ApiVersions } from "./api/apiVersions.ts"
+import { CreatePartitions } from "./api/createPartitions.ts"
 import { CreateTopics } from "./api/createTopics.ts"
 import { DeleteRecords } from "./api/deleteRecords.ts"
 import { DeleteTopics } from "./api/deleteTopics.ts"
@@ -36,7 +37,8 @@ const all = [
   DeleteTopics,
   DeleteRecords,
   InitProducerId,
-  SaslAuthenticate
+  SaslAuthenticate,
+  CreatePartitions
 ] as const
 
 /** Every API that is declared, by key. */

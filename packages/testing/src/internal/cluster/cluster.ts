@@ -1,4 +1,5 @@
 import { ApiVersions } from "@sluice/kafka/internal/protocol/api/apiVersions"
+import { CreatePartitions } from "@sluice/kafka/internal/protocol/api/createPartitions"
 import { CreateTopics } from "@sluice/kafka/internal/protocol/api/createTopics"
 import { DeleteRecords } from "@sluice/kafka/internal/protocol/api/deleteRecords"
 import { DeleteTopics } from "@sluice/kafka/internal/protocol/api/deleteTopics"
@@ -18,24 +19,35 @@ import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/pr
 
 import { handleApiVersions } from "./apiVersions.ts"
 import { type ClusterConfig, defaultConfig } from "./config.ts"
+import { createPartitions, handleCreatePartitions } from "./createPartitions.ts"
 import { createTopic, handleCreateTopics, topicSpec } from "./createTopics.ts"
-import { handleDeleteRecords } from "./deleteRecords.ts"
-import { handleDeleteTopics } from "./deleteTopics.ts"
+import { deleteBefore, handleDeleteRecords } from "./deleteRecords.ts"
+import { deleteTopic, handleDeleteTopics } from "./deleteTopics.ts"
+import type { ClusterObserver } from "./event.ts"
 import { handleFetch } from "./fetch.ts"
 import { handleFindCoordinator } from "./findCoordinator.ts"
 import type { CommittedOffset } from "./group.ts"
 import { handleInitProducerId } from "./initProducerId.ts"
 import { handleJoinGroup } from "./joinGroup.ts"
-import { afterBrokerStarted, afterBrokerStopped, changeLeader } from "./leadership.ts"
+import { afterBrokerFenced, afterBrokerUnfenced, changeLeader, nextLeader } from "./leadership.ts"
 import { handleListOffsets } from "./listOffsets.ts"
 import { handleHeartbeat, handleLeaveGroup, handleSyncGroup } from "./membership.ts"
 import { handleMetadata } from "./metadata.ts"
 import { handleOffsetCommit, handleOffsetFetch } from "./offsets.ts"
 import { handleProduce } from "./produce.ts"
 import { moveCoordinator } from "./rebalance.ts"
+import { replicate } from "./replication.ts"
 import { Reply } from "./reply.ts"
-import { type Broker, ClusterState, type Handler, offsetsTopicName, type RequestContext } from "./state.ts"
-import type { Partition, Topic } from "./topic.ts"
+import {
+  type Broker,
+  type BrokerSpec,
+  ClusterState,
+  type Handler,
+  offsetsTopicName,
+  type RequestContext
+} from "./state.ts"
+import type { Timer } from "./timers.ts"
+import { noLeader, type Partition, type Topic } from "./topic.ts"
 
 type ParkingHandler<A extends AnyApi> = (
   state: ClusterState,
@@ -73,7 +85,8 @@ const served: ReadonlyArray<ServedApi> = [
   atOnce(CreateTopics, handleCreateTopics),
   atOnce(DeleteTopics, handleDeleteTopics),
   atOnce(DeleteRecords, handleDeleteRecords),
-  atOnce(InitProducerId, handleInitProducerId)
+  atOnce(InitProducerId, handleInitProducerId),
+  atOnce(CreatePartitions, handleCreatePartitions)
 ]
 
 const byKey: ReadonlyMap<number, ServedApi> = new Map(served.map((entry) => [entry.api.key, entry]))
@@ -102,16 +115,25 @@ const offsetsPartitions = 50
  * A Kafka cluster as a state machine: requests and the passing of time go in, answers come out. It knows neither clock
  * nor chance nor bytes of the wire, and does the same each time.
  *
- * All brokers see each change at once, and followers are never behind their leaders.
+ * All brokers see each change of the metadata at once. Followers are never behind their leaders unless there is a
+ * `replicationDelayMs`. What groups store is never behind.
  */
 export class Cluster {
   private readonly state: ClusterState
+  /** When brokers that hang will be fenced. */
+  private readonly sessions = new Map<number, Timer>()
 
-  constructor(brokers: ReadonlyArray<Omit<Broker, "alive">>, config: Partial<ClusterConfig> = {}) {
+  /** `observe` is told of each event when it happens; it must do nothing to the cluster. */
+  constructor(
+    brokers: ReadonlyArray<BrokerSpec>,
+    config: Partial<ClusterConfig> = {},
+    observe: ClusterObserver = () => undefined
+  ) {
     const replicas = Math.min(3, brokers.length)
     this.state = new ClusterState(
       { ...defaultConfig, defaultReplicationFactor: replicas, ...config },
-      brokers.map((broker) => ({ ...broker, alive: true }))
+      brokers.map((broker) => ({ ...broker, alive: true, isHung: false, isFenced: false })),
+      observe
     )
     createTopic(
       this.state,
@@ -142,45 +164,136 @@ export class Cluster {
     this.state.timers.runDue(now)
   }
 
-  /** Adds a topic; throws `TopicRefused`. */
-  createTopic(name: string, partitions: number, configs: Readonly<Record<string, string>> = {}): void {
+  /** Adds a topic, with as many replicas as the cluster's topics have by default; throws `TopicRefused`. */
+  createTopic(
+    name: string,
+    partitions: number,
+    configs: Readonly<Record<string, string>> = {},
+    replicationFactor = -1
+  ): void {
     createTopic(
       this.state,
       topicSpec({
         name,
         numPartitions: partitions,
+        replicationFactor,
         configs: Object.entries(configs).map(([name, value]) => ({ name, value }))
       })
     )
   }
 
-  /** A broker stops: others take over what it led. Its connections and what it was asked are its caller's concern. */
+  /** Gives a topic more partitions, `count` in all; throws `TopicRefused`. */
+  createPartitions(name: string, count: number): void {
+    createPartitions(this.state, { name, count, assignments: null })
+  }
+
+  /** Deletes a topic that is there. */
+  deleteTopic(name: string): void {
+    deleteTopic(this.state, this.requireTopic(name))
+  }
+
+  /** Deletes what is before an offset of a partition, which must be committed; all that is, without an offset. */
+  deleteRecords(topicName: string, index: number, offset: number | undefined, now: number): void {
+    const partition = this.requirePartition(topicName, index)
+    const { highWatermark } = partition
+    if (offset !== undefined && (offset < 0 || offset > highWatermark)) {
+      throw new RangeError(`Offset ${offset} of ${topicName}-${index} is not between 0 and ${highWatermark}`)
+    }
+    deleteBefore(this.state, partition, offset ?? highWatermark, now)
+  }
+
+  /** A broker dies: others take over what it led. Its connections and what it was asked are its caller's concern. */
   stopBroker(id: number, now: number): void {
     const broker = this.requireBroker(id)
     if (!broker.alive) return
     broker.alive = false
-    this.eachPartition(now, (partition) => afterBrokerStopped(partition, id, this.state.isAlive))
+    broker.isHung = false
+    this.sessions.get(id)?.cancel()
+    if (!broker.isFenced) this.fence(broker, now)
   }
 
-  /** A broker runs again. */
+  /** A broker that died runs again. */
   startBroker(id: number, now: number): void {
     const broker = this.requireBroker(id)
     if (broker.alive) return
     broker.alive = true
-    this.eachPartition(now, (partition) => afterBrokerStarted(partition, id, this.state.isAlive))
+    this.unfence(broker, now)
   }
 
-  /** Moves a partition to another of its in-sync replicas; of the offsets topic, that moves the coordination of groups. */
-  setLeader(topicName: string, index: number, brokerId: number, now: number): void {
-    const topic = this.requireTopic(topicName)
-    const partition = topic.partitions[index]
-    if (partition === undefined) throw new RangeError(`Topic ${topicName} has no partition ${index}`)
-    if (!this.requireBroker(brokerId).alive || !partition.inSyncReplicas.includes(brokerId)) {
+  /**
+   * A broker hangs: it neither replicates nor lets anybody replicate from it if that takes time at all, and is fenced
+   * when its session ends. That it is not asked anything is its caller's concern.
+   */
+  brokerHangs(id: number, now: number): void {
+    const broker = this.requireBroker(id)
+    if (!broker.alive || broker.isHung) return
+    for (const partition of this.partitionsOf(id)) {
+      const replica = partition.replicaStates.find(({ brokerId }) => brokerId === id)!
+      if (replica.endOffset >= partition.log.endOffset) replica.caughtUpAt = now
+    }
+    broker.isHung = true
+    for (const partition of this.partitionsOf(id)) replicate(this.state, partition, now)
+    this.sessions.set(
+      id,
+      this.state.timers.schedule(now + this.state.config.brokerSessionTimeoutMs, (time) => this.fence(broker, time))
+    )
+  }
+
+  /** A broker that hung goes on: it knows at once what has happened meanwhile. */
+  brokerGoesOn(id: number, now: number): void {
+    const broker = this.requireBroker(id)
+    if (!broker.isHung) return
+    broker.isHung = false
+    this.sessions.get(id)?.cancel()
+    if (broker.isFenced) this.unfence(broker, now)
+    else for (const partition of this.partitionsOf(id)) replicate(this.state, partition, now)
+  }
+
+  /**
+   * Moves a partition to another of its in-sync replicas, or to the next that runs; of the offsets topic, that moves the
+   * coordination of groups. Says whether there was a change: without a broker there may be no other.
+   */
+  setLeader(topicName: string, index: number, brokerId: number | undefined, now: number): boolean {
+    const partition = this.requirePartition(topicName, index)
+    if (brokerId !== undefined && !this.requireBroker(brokerId).alive) {
+      throw new RangeError(`Broker ${brokerId} does not run`)
+    }
+    const leader = brokerId ?? nextLeader(this.state, partition)
+    if (leader === undefined) return false
+    if (!this.state.isActive(leader) || !partition.inSyncReplicas.includes(leader)) {
       throw new RangeError(
-        `Broker ${brokerId} is not an in-sync replica of ${topicName}-${index}: ${partition.inSyncReplicas.join(", ")}`
+        `Broker ${leader} is not an in-sync replica of ${topicName}-${index}: ${partition.inSyncReplicas.join(", ")}`
       )
     }
-    if (changeLeader(partition, brokerId) && topic.isInternal) this.moveGroups(partition, now)
+    if (!changeLeader(this.state, partition, leader, now)) return false
+    this.afterLeaderChange(partition, now)
+    return true
+  }
+
+  /** Lets another broker coordinate a group, as {@link setLeader} does: one that has the groups' offsets in sync. */
+  moveCoordinator(groupId: string, brokerId: number | undefined, now: number): boolean {
+    return this.setLeader(offsetsTopicName, this.state.offsetsPartition(groupId).index, brokerId, now)
+  }
+
+  /** The broker that leads a partition; `undefined` for none. */
+  leaderOf(topicName: string, index: number): number | undefined {
+    const { leader } = this.requirePartition(topicName, index)
+    return leader === noLeader ? undefined : leader
+  }
+
+  /** The broker that coordinates a group; `undefined` for none. */
+  coordinatorOf(groupId: string): number | undefined {
+    return this.leaderOf(offsetsTopicName, this.state.offsetsPartition(groupId).index)
+  }
+
+  /** The broker that is named as the controller; `undefined` if none runs. Any broker does what only it could do. */
+  get controller(): number | undefined {
+    return this.state.activeBrokers()[0]?.id
+  }
+
+  /** The names of the topics, in the order of their creation, but for the brokers' own. */
+  get topicNames(): ReadonlyArray<string> {
+    return Array.from(this.state.topics.all()).filter((topic) => !topic.isInternal).map((topic) => topic.name)
   }
 
   /** A topic that is there; throws if it is not. */
@@ -202,15 +315,39 @@ export class Cluster {
     return this.state.groups.get(groupId)?.offsets ?? new Map()
   }
 
-  private eachPartition(now: number, change: (partition: Partition) => boolean): void {
-    for (const topic of this.state.topics.all()) {
-      for (const partition of topic.partitions) {
-        if (change(partition) && topic.isInternal) this.moveGroups(partition, now)
-      }
+  /** A partition that is there; throws if it is not. */
+  requirePartition(topicName: string, index: number): Partition {
+    const partition = this.requireTopic(topicName).partitions[index]
+    if (partition === undefined) throw new RangeError(`Topic ${topicName} has no partition ${index}`)
+    return partition
+  }
+
+  private fence(broker: Broker, now: number): void {
+    broker.isFenced = true
+    this.state.observe({ _tag: "BrokerFenced", broker: broker.id }, now)
+    for (const partition of this.partitionsOf(broker.id)) {
+      if (afterBrokerFenced(this.state, partition, broker.id, now)) this.afterLeaderChange(partition, now)
     }
   }
 
-  private moveGroups(partition: Partition, now: number): void {
+  private unfence(broker: Broker, now: number): void {
+    broker.isFenced = false
+    this.state.observe({ _tag: "BrokerUnfenced", broker: broker.id }, now)
+    for (const partition of this.partitionsOf(broker.id)) {
+      if (afterBrokerUnfenced(this.state, partition, broker.id, now)) this.afterLeaderChange(partition, now)
+    }
+  }
+
+  private *partitionsOf(brokerId: number): Generator<Partition> {
+    for (const topic of this.state.topics.all()) {
+      for (const partition of topic.partitions) if (partition.replicas.includes(brokerId)) yield partition
+    }
+  }
+
+  /** The groups whose offsets are in a partition have another coordinator. */
+  private afterLeaderChange(partition: Partition, now: number): void {
+    if (partition.topicName !== offsetsTopicName) return
+    this.state.beginLoading(partition, now)
     for (const group of this.state.groups.values()) {
       if (this.state.offsetsPartition(group.id) === partition) moveCoordinator(this.state, group, now)
     }

@@ -11,6 +11,20 @@ export interface ClusterConfig {
   readonly numPartitions: number
   /** `min.insync.replicas`; a topic's own wins. */
   readonly minInsyncReplicas: number
+  /**
+   * How long a follower's fetch takes: 0 for not at all, so that followers are never behind. Of several followers of a
+   * partition the second takes twice as long, and so on, so that they are not all at the same place. All of that is to
+   * be well below `replicaLagTimeMaxMs`.
+   */
+  readonly replicationDelayMs: number
+  /** `replica.lag.time.max.ms`: who has not caught up with the leader for as long is not in sync. */
+  readonly replicaLagTimeMaxMs: number
+  /** `broker.session.timeout.ms`: a broker that hangs for as long is fenced. One that dies is fenced at once. */
+  readonly brokerSessionTimeoutMs: number
+  /** `log.retention.check.interval.ms`. */
+  readonly logRetentionCheckIntervalMs: number
+  /** How long a broker loads a group that it coordinates from now on. */
+  readonly coordinatorLoadMs: number
   /** `group.initial.rebalance.delay.ms`: 0 here, so that tests need not wait. */
   readonly groupInitialRebalanceDelayMs: number
   readonly groupMinSessionTimeoutMs: number
@@ -30,6 +44,11 @@ export const defaultConfig: ClusterConfig = {
   defaultReplicationFactor: 1,
   numPartitions: 1,
   minInsyncReplicas: 1,
+  replicationDelayMs: 0,
+  replicaLagTimeMaxMs: 30_000,
+  brokerSessionTimeoutMs: 9000,
+  logRetentionCheckIntervalMs: 300_000,
+  coordinatorLoadMs: 0,
   groupInitialRebalanceDelayMs: 0,
   groupMinSessionTimeoutMs: 6000,
   groupMaxSessionTimeoutMs: 1_800_000,

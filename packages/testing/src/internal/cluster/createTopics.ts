@@ -22,7 +22,8 @@ export class TopicRefused extends Error {
   }
 }
 
-const refuse = (code: number, message: string): never => {
+/** Throws {@link TopicRefused}. */
+export const refuse = (code: number, message: string): never => {
   throw new TopicRefused(code, message)
 }
 
@@ -40,6 +41,16 @@ const checkName = (state: ClusterState, name: string): void => {
   }
 }
 
+const refusalOfName = (state: ClusterState, name: string): TopicRefused | undefined => {
+  try {
+    checkName(state, name)
+    return undefined
+  } catch (error) {
+    if (error instanceof TopicRefused) return error
+    throw error
+  }
+}
+
 /** The replicas of each partition, as they were asked for. */
 const manualReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<ReadonlyArray<number>> => {
   if (spec.replicationFactor !== -1 || spec.numPartitions !== -1) {
@@ -49,7 +60,7 @@ const manualReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<Rea
   for (const { brokerIds, partitionIndex } of spec.assignments) {
     const isWrong = replicas[partitionIndex] !== undefined || brokerIds.length === 0 ||
       brokerIds.length !== spec.assignments[0]!.brokerIds.length || new Set(brokerIds).size !== brokerIds.length ||
-      !brokerIds.every((id) => state.broker(id) !== undefined) || !brokerIds.some(state.isAlive)
+      !brokerIds.every((id) => state.broker(id) !== undefined) || !brokerIds.some(state.isActive)
     if (isWrong) {
       refuse(errorCode.InvalidReplicaAssignment, `The assignment of partition ${partitionIndex} is not valid.`)
     }
@@ -61,8 +72,22 @@ const manualReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<Rea
   return replicas
 }
 
-/** The replicas of each partition, spread over the brokers: partition 0 is led by the first one. */
-const placeReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<ReadonlyArray<number>> => {
+/** The replicas of each of `count` partitions, spread over the brokers: partition 0 is led by the first one that runs. */
+export const placeReplicas = (
+  { brokers }: ClusterState,
+  firstPartition: number,
+  count: number,
+  factor: number
+): ReadonlyArray<ReadonlyArray<number>> =>
+  Array.from({ length: count }, (_, index) => {
+    const first = (firstPartition + index) % brokers.length
+    const inTurn = [...brokers.slice(first), ...brokers.slice(0, first)]
+    const active = inTurn.filter((broker) => !broker.isFenced)
+    const fenced = inTurn.filter((broker) => broker.isFenced)
+    return [...active, ...fenced].slice(0, factor).map((broker) => broker.id)
+  })
+
+const defaultReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<ReadonlyArray<number>> => {
   const { brokers, config } = state
   const factor = spec.replicationFactor === -1 ? config.defaultReplicationFactor : spec.replicationFactor
   const count = spec.numPartitions === -1 ? config.numPartitions : spec.numPartitions
@@ -73,17 +98,13 @@ const placeReplicas = (state: ClusterState, spec: TopicSpec): ReadonlyArray<Read
     )
   }
   if (count <= 0) refuse(errorCode.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
-  if (factor > brokers.length || state.aliveBrokers().length === 0) {
+  if (factor > brokers.length || state.activeBrokers().length === 0) {
     refuse(
       errorCode.InvalidReplicationFactor,
       `Unable to replicate the partition ${factor} time(s): there are ${brokers.length} brokers.`
     )
   }
-  return Array.from(
-    { length: count },
-    (_, partition) =>
-      Array.from({ length: factor }, (_, replica) => brokers[(partition + replica) % brokers.length]!.id)
-  )
+  return placeReplicas(state, 0, count, factor)
 }
 
 const readConfigs = (spec: TopicSpec): ReadonlyMap<string, string> => {
@@ -96,10 +117,10 @@ const readConfigs = (spec: TopicSpec): ReadonlyMap<string, string> => {
   return configs
 }
 
-const integer = (configs: ReadonlyMap<string, string>, name: string, fallback: number): number => {
+const integer = (configs: ReadonlyMap<string, string>, name: string, fallback: number, minimum = 0): number => {
   const text = configs.get(name)
   if (text === undefined) return fallback
-  return /^\d+$/.test(text.trim())
+  return /^-?\d+$/.test(text.trim()) && Number(text) >= minimum
     ? Number(text)
     : refuse(errorCode.InvalidConfig, `Invalid value ${text} for configuration ${name}: Not a number`)
 }
@@ -108,33 +129,58 @@ const integer = (configs: ReadonlyMap<string, string>, name: string, fallback: n
 export const createTopic = (
   state: ClusterState,
   spec: TopicSpec,
-  options?: { readonly validateOnly?: boolean; readonly isInternal?: boolean }
+  options?: { readonly validateOnly?: boolean; readonly isInternal?: boolean; readonly isNameChecked?: boolean }
 ): Topic => {
   const { name } = spec
-  checkName(state, name)
+  if (options?.isNameChecked !== true) checkName(state, name)
   const configs = readConfigs(spec)
-  const replicas = spec.assignments.length > 0 ? manualReplicas(state, spec) : placeReplicas(state, spec)
+  const isDeleted = cleanupPolicies(configs).includes("delete")
+  const settings = {
+    maxMessageBytes: integer(configs, "max.message.bytes", state.config.messageMaxBytes),
+    minInsyncReplicas: integer(configs, "min.insync.replicas", state.config.minInsyncReplicas, 1),
+    segmentBytes: integer(configs, "segment.bytes", state.config.logSegmentBytes),
+    retentionMs: isDeleted ? integer(configs, "retention.ms", -1, -1) : -1,
+    retentionBytes: isDeleted ? integer(configs, "retention.bytes", -1, -1) : -1
+  }
+  const replicas = spec.assignments.length > 0 ? manualReplicas(state, spec) : defaultReplicas(state, spec)
   const topic: Topic = {
     name,
     id: state.nextTopicId(),
     isInternal: options?.isInternal === true,
-    maxMessageBytes: integer(configs, "max.message.bytes", state.config.messageMaxBytes),
-    minInsyncReplicas: integer(configs, "min.insync.replicas", state.config.minInsyncReplicas),
-    partitions: replicas.map((brokerIds, index) =>
+    ...settings,
+    partitions: []
+  }
+  addPartitions(state, topic, replicas)
+  if (options?.validateOnly !== true) state.topics.add(topic)
+  return topic
+}
+
+/** Topics that are only compacted would be so here; until then they keep everything. */
+const cleanupPolicies = (configs: ReadonlyMap<string, string>): ReadonlyArray<string> => {
+  const policies = (configs.get("cleanup.policy") ?? "delete").split(",").map((policy) => policy.trim())
+  const unknown = policies.find((policy) => policy !== "delete" && policy !== "compact")
+  return unknown === undefined
+    ? policies
+    : refuse(errorCode.InvalidConfig, `Invalid value ${unknown} for configuration cleanup.policy`)
+}
+
+/** Gives a topic partitions with these replicas after those that it has. */
+export const addPartitions = (
+  state: ClusterState,
+  topic: Topic,
+  replicas: ReadonlyArray<ReadonlyArray<number>>
+): void => {
+  for (const brokerIds of replicas) {
+    topic.partitions.push(
       new Partition({
-        topicName: name,
-        index,
+        topicName: topic.name,
+        index: topic.partitions.length,
         replicas: brokerIds,
-        inSyncReplicas: brokerIds.filter(state.isAlive),
-        log: new PartitionLog(
-          integer(configs, "segment.bytes", state.config.logSegmentBytes),
-          state.config.codecs
-        )
+        inSyncReplicas: brokerIds.filter(state.isActive),
+        log: new PartitionLog(topic.segmentBytes, state.config.codecs)
       })
     )
   }
-  if (options?.validateOnly !== true) state.topics.add(topic)
-  return topic
 }
 
 /** A specification with defaults for all that is not given. */
@@ -146,12 +192,16 @@ export const topicSpec = (
 export const handleCreateTopics: Handler<typeof CreateTopics> = (state, _context, request) => {
   const { topics, validateOnly } = request
   const names = Array.from(new Set(topics.map((topic) => topic.name)))
+  // All names are checked before the first topic is there: two that collide in one request do not hinder each other.
+  const refusals = new Map(names.map((name) => [name, refusalOfName(state, name)]))
   return {
     topics: names.map((name) => {
       const [spec, duplicate] = topics.filter((topic) => topic.name === name)
       try {
         if (duplicate !== undefined) return refuse(errorCode.InvalidRequest, "Duplicate topic name.")
-        const topic = createTopic(state, spec!, { validateOnly })
+        const refusal = refusals.get(name)
+        if (refusal !== undefined) throw refusal
+        const topic = createTopic(state, spec!, { validateOnly, isNameChecked: true })
         return {
           name,
           topicId: topic.id,

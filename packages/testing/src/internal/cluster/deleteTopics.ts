@@ -4,12 +4,13 @@ import { errorCode } from "./errorCode.ts"
 import type { ClusterState, Handler } from "./state.ts"
 import { noLeader, noTopicId, type Topic } from "./topic.ts"
 
-/** Deletes a topic with all that is in it and what groups have stored for it; fetches that wait for it are answered. */
-const deleteTopic = (state: ClusterState, topic: Topic): void => {
+/** Deletes a topic with all that is in it and what groups have stored for it; what waits for it is answered. */
+export const deleteTopic = (state: ClusterState, topic: Topic): void => {
   state.topics.delete(topic)
   for (const group of state.groups.values()) group.offsets.delete(topic.name)
   for (const partition of topic.partitions) {
     partition.leader = noLeader
+    partition.replicationTimer?.cancel()
     partition.notify()
   }
 }
@@ -36,11 +37,11 @@ export const handleDeleteTopics: Handler<typeof DeleteTopics> = (state, context,
   const keys = wanted.map(({ name, topicId }) => `${topicId} ${name}`)
   return {
     responses: wanted.flatMap((one, index) => {
+      const byId = one.topicId !== noTopicId
+      if (byId === (one.name !== null)) return refuse(one, errorCode.InvalidRequest, "Name a topic by name or by id.")
       const key = keys[index]!
       if (keys.indexOf(key) < index) return []
       if (keys.lastIndexOf(key) > index) return refuse(one, errorCode.InvalidRequest, "The topic is named twice.")
-      const byId = one.topicId !== noTopicId
-      if (byId === (one.name !== null)) return refuse(one, errorCode.InvalidRequest, "Name a topic by name or by id.")
       const topic = find(one)
       if (topic === undefined) {
         const code = byId ? errorCode.UnknownTopicId : errorCode.UnknownTopicOrPartition

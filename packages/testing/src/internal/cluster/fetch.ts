@@ -5,7 +5,7 @@ import { errorCode } from "./errorCode.ts"
 import { nodeOf } from "./metadata.ts"
 import { Reply } from "./reply.ts"
 import type { ClusterState, RequestContext } from "./state.ts"
-import type { Partition } from "./topic.ts"
+import type { Partition, Topic } from "./topic.ts"
 
 type Request = RequestOf<typeof Fetch>
 type Response = ResponseInput<typeof Fetch>
@@ -34,37 +34,65 @@ export const checkReplica = (
 class PartitionFetch {
   readonly wanted: PartitionRequest
   private readonly context: RequestContext
-  private readonly findPartition: () => Partition | undefined
+  private readonly findTopic: () => Topic | undefined
+  /** A partition that is not there when the request comes does not keep it from waiting for the others. */
+  readonly isMissing: boolean
+  /** What there was to read when that was last asked, and up to where. */
+  private parkedBytes = 0
+  private parkedLimit = 0
 
-  constructor(context: RequestContext, wanted: PartitionRequest, findPartition: () => Partition | undefined) {
+  constructor(context: RequestContext, wanted: PartitionRequest, findTopic: () => Topic | undefined) {
     this.context = context
     this.wanted = wanted
-    this.findPartition = findPartition
+    this.findTopic = findTopic
+    this.isMissing = this.partition === undefined
   }
 
   get partition(): Partition | undefined {
-    return this.findPartition()
+    return this.findTopic()?.partitions[this.wanted.partition]
+  }
+
+  /** What is before it may be read here: it is committed, and the broker has it. */
+  private limit(partition: Partition): number {
+    return Math.min(partition.highWatermark, partition.endOffsetOf(this.context.broker.id))
   }
 
   /** Why nothing can be read, or `None`. */
   check(): number {
     const { partition } = this
     if (partition === undefined) {
-      return this.context.version >= 13 ? errorCode.UnknownTopicId : errorCode.UnknownTopicOrPartition
+      // One that is deleted while the request waits is missing from its topic, whatever has become of that.
+      return this.context.version >= 13 && this.isMissing && this.findTopic() === undefined
+        ? errorCode.UnknownTopicId
+        : errorCode.UnknownTopicOrPartition
     }
     // Followers serve consumers too: those say where they are since version 11 (KIP-392).
     const code = checkReplica(partition, this.context.broker.id, this.wanted.currentLeaderEpoch, false)
     if (code !== errorCode.None) return code
     const { fetchOffset } = this.wanted
-    const inRange = fetchOffset >= partition.log.startOffset && fetchOffset <= partition.log.endOffset
+    const inRange = fetchOffset >= partition.log.startOffset &&
+      fetchOffset <= partition.endOffsetOf(this.context.broker.id)
     return inRange ? errorCode.None : errorCode.OffsetOutOfRange
+  }
+
+  private isDeleted(partition: Partition): boolean {
+    return this.check() === errorCode.OffsetOutOfRange && this.wanted.fetchOffset < partition.log.startOffset
   }
 
   /** Bytes that a read would give; `Infinity` where there is an error to tell, or a segment that will not grow. */
   available(): number {
     const { partition, wanted } = this
-    if (partition === undefined || this.check() !== errorCode.None) return Infinity
-    const bytes = partition.log.bytesFrom(wanted.fetchOffset)
+    if (this.isMissing) return 0
+    if (partition === undefined) return Infinity
+    const limit = this.limit(partition)
+    if (this.isDeleted(partition)) {
+      // No reason to answer: a broker goes on counting from where the offset was.
+      return Math.min(this.parkedBytes + partition.log.bytesFrom(this.parkedLimit, limit), wanted.partitionMaxBytes)
+    }
+    if (this.check() !== errorCode.None) return Infinity
+    const bytes = partition.log.bytesFrom(wanted.fetchOffset, limit)
+    this.parkedBytes = bytes
+    this.parkedLimit = limit
     return bytes === Infinity ? Infinity : Math.min(bytes, wanted.partitionMaxBytes)
   }
 
@@ -73,14 +101,20 @@ class PartitionFetch {
     const { partition, wanted } = this
     if (partition === undefined || code !== errorCode.None) return this.failed(code)
     const { log } = partition
+    const limit = this.limit(partition)
+    const bound = Math.min(wanted.partitionMaxBytes, maxBytes)
+    const records = log.read(wanted.fetchOffset, bound, minOneBatch, limit)
+    // A batch is there, and larger than the bound: a broker leaves out the rest with it.
+    const isTooLarge = records.length === 0 && bound > 0 && wanted.fetchOffset < limit
     return {
       partitionIndex: wanted.partition,
       errorCode: errorCode.None,
-      highWatermark: log.endOffset,
-      lastStableOffset: log.endOffset,
+      highWatermark: limit,
+      // Transactions that are under way would hold it back.
+      lastStableOffset: limit,
       logStartOffset: log.startOffset,
-      abortedTransactions: isolationLevel === readCommitted ? [] : null,
-      records: log.read(wanted.fetchOffset, Math.min(wanted.partitionMaxBytes, maxBytes), minOneBatch)
+      abortedTransactions: isolationLevel === readCommitted && !isTooLarge ? [] : null,
+      records
     }
   }
 
@@ -90,7 +124,7 @@ class PartitionFetch {
       partitionIndex: this.wanted.partition,
       errorCode: code,
       highWatermark: -1,
-      abortedTransactions: partition === undefined ? [] : null,
+      abortedTransactions: this.isMissing ? [] : null,
       records: noRecords
     }
     const leads = code === errorCode.NotLeaderOrFollower || code === errorCode.FencedLeaderEpoch
@@ -115,9 +149,7 @@ const topicFetches = (state: ClusterState, context: RequestContext, request: Req
     return {
       topic,
       topicId,
-      partitions: partitions.map((wanted) =>
-        new PartitionFetch(context, wanted, () => find()?.partitions[wanted.partition])
-      )
+      partitions: partitions.map((wanted) => new PartitionFetch(context, wanted, find))
     }
   })
 
@@ -138,14 +170,14 @@ const read = (state: ClusterState, request: Request, topics: ReadonlyArray<Topic
     partitions: partitions.map((partition) => {
       const response = partition.read(Math.max(0, request.maxBytes - bytes), bytes === 0, request.isolationLevel)
       bytes += response.records?.length ?? 0
-      if (response.errorCode !== errorCode.None) hasError = true
+      if (response.errorCode !== errorCode.None && !partition.isMissing) hasError = true
       if (response.currentLeader?.leaderId !== undefined) leaders.add(response.currentLeader.leaderId)
       return response
     })
   }))
   const nodeEndpoints = leaders.size === 0
     ? []
-    : state.aliveBrokers().filter((broker) => leaders.has(broker.id)).map(nodeOf)
+    : state.activeBrokers().filter((broker) => leaders.has(broker.id)).map(nodeOf)
   return { response: { errorCode: errorCode.None, responses, nodeEndpoints }, bytes, hasError }
 }
 
@@ -160,11 +192,11 @@ export const handleFetch = (state: ClusterState, context: RequestContext, reques
   }
   const topics = topicFetches(state, context, request)
   const first = read(state, request, topics)
-  if (request.maxWaitMs <= 0 || topics.length === 0 || first.hasError || first.bytes >= request.minBytes) {
-    return Reply.respond(first.response)
-  }
-
   const partitions = topics.flatMap((topic) => topic.partitions)
+  const minBytes = Math.min(request.minBytes, request.maxBytes)
+  const hasNothingToWaitFor = request.maxWaitMs <= 0 || partitions.every((partition) => partition.isMissing)
+  if (hasNothingToWaitFor || first.hasError || first.bytes >= minBytes) return Reply.respond(first.response)
+
   const reply = new Reply<Response>()
   const stops: Array<() => void> = []
   const stopWaiting = () => {
@@ -177,7 +209,7 @@ export const handleFetch = (state: ClusterState, context: RequestContext, reques
   const answerIfEnough = () => {
     let available = 0
     for (const partition of partitions) available += partition.available()
-    if (available >= request.minBytes) answer()
+    if (available >= minBytes) answer()
   }
   for (const partition of new Set(partitions.map((fetch) => fetch.partition))) {
     if (partition !== undefined) stops.push(partition.watch(answerIfEnough))

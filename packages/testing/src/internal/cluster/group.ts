@@ -4,6 +4,7 @@ import type { ResponseInput } from "@sluice/kafka/internal/protocol/field"
 
 import { errorCode } from "./errorCode.ts"
 import type { Reply } from "./reply.ts"
+import { javaHash } from "./state.ts"
 import type { Timer } from "./timers.ts"
 
 /** The answer to a JoinGroup. */
@@ -107,6 +108,14 @@ const copyOf = (member: Member, id = member.id): Member => {
   return copy
 }
 
+/** The order of Java's `HashMap`, as long as it has few keys. */
+const inHashTable = (one: string, other: string): number => bucket(one) - bucket(other)
+
+const bucket = (key: string): number => {
+  const hash = javaHash(key)
+  return (hash ^ (hash >>> 16)) & 15
+}
+
 /** A classic group: who is in it, and the questions that the rules ask. The rules themselves are in the modules beside. */
 export class Group {
   readonly id: string
@@ -176,7 +185,7 @@ export class Group {
     return true
   }
 
-  /** Of the protocols that all members know, the one that most of them like best. */
+  /** Of the protocols that all members know, the one that most of them like best; of equals, the first in Kafka's table. */
   selectProtocol(): string | null {
     const votes = new Map<string, number>()
     for (const { settings } of this.members.values()) {
@@ -184,7 +193,9 @@ export class Group {
       if (favourite !== undefined) votes.set(favourite, (votes.get(favourite) ?? 0) + 1)
     }
     let selected: string | null = null
-    for (const [name, count] of votes) if (selected === null || count > votes.get(selected)!) selected = name
+    for (const name of Array.from(votes.keys()).sort(inHashTable)) {
+      if (selected === null || votes.get(name)! > votes.get(selected)!) selected = name
+    }
     return selected
   }
 

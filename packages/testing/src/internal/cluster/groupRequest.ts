@@ -2,9 +2,12 @@ import { errorCode } from "./errorCode.ts"
 import type { Group } from "./group.ts"
 import type { ClusterState, RequestContext } from "./state.ts"
 
-/** Whether the broker that was asked coordinates the group. */
-export const coordinates = (state: ClusterState, context: RequestContext, groupId: string): boolean =>
-  state.offsetsPartition(groupId).leader === context.broker.id
+/** `None` if the broker that was asked coordinates the group, and knows it already. */
+export const checkCoordinator = (state: ClusterState, context: RequestContext, groupId: string): number => {
+  const partition = state.offsetsPartition(groupId)
+  if (partition.leader !== context.broker.id) return errorCode.NotCoordinator
+  return context.now < state.loadedAt(partition) ? errorCode.CoordinatorLoadInProgress : errorCode.None
+}
 
 /** What the requests of a member carry. */
 export interface MemberRequest {
@@ -18,7 +21,8 @@ export interface MemberRequest {
 export const findGroup = (state: ClusterState, context: RequestContext, request: MemberRequest): Group | number => {
   const { generationId, groupId, groupInstanceId, memberId } = request
   if (groupId === "") return errorCode.InvalidGroupId
-  if (!coordinates(state, context, groupId)) return errorCode.NotCoordinator
+  const refused = checkCoordinator(state, context, groupId)
+  if (refused !== errorCode.None) return refused
   const group = state.groups.get(groupId)
   if (group === undefined) return errorCode.UnknownMemberId
   const code = group.checkMember(memberId, groupInstanceId)

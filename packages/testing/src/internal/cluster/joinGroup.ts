@@ -3,7 +3,7 @@ import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
 
 import { errorCode } from "./errorCode.ts"
 import { Group, joinFailed, type JoinResponse, Member, type MemberSettings } from "./group.ts"
-import { coordinates } from "./groupRequest.ts"
+import { checkCoordinator } from "./groupRequest.ts"
 import { joined, maybeCompleteJoin, prepareRebalance, rebalance, renewSession, waitNoLonger } from "./rebalance.ts"
 import { Reply } from "./reply.ts"
 import type { ClusterState, RequestContext } from "./state.ts"
@@ -25,9 +25,29 @@ export const handleJoinGroup = (
   context: RequestContext,
   request: Request
 ): Reply<JoinResponse> => {
+  const reply = join(state, context, request)
+  if (context.version >= 7) return reply
+  // Before version 7 a refusal cannot say null.
+  const named = new Reply<JoinResponse>()
+  reply.whenAnswered((answer) =>
+    named.settle(
+      answer._tag === "Response"
+        ? { ...answer, body: { ...answer.body, protocolName: answer.body.protocolName ?? "" } }
+        : answer
+    )
+  )
+  return named
+}
+
+const join = (
+  state: ClusterState,
+  context: RequestContext,
+  request: Request
+): Reply<JoinResponse> => {
   const { groupId, memberId, protocolType, protocols, sessionTimeoutMs } = request
   if (groupId === "") return refuse(errorCode.InvalidGroupId, memberId)
-  if (!coordinates(state, context, groupId)) return refuse(errorCode.NotCoordinator, memberId)
+  const code = checkCoordinator(state, context, groupId)
+  if (code !== errorCode.None) return refuse(code, memberId)
   const { groupMaxSessionTimeoutMs, groupMinSessionTimeoutMs } = state.config
   if (sessionTimeoutMs < groupMinSessionTimeoutMs || sessionTimeoutMs > groupMaxSessionTimeoutMs) {
     return refuse(errorCode.InvalidSessionTimeout, memberId)
@@ -67,7 +87,7 @@ const rejoin = (state: ClusterState, context: RequestContext, group: Group, requ
   if (group.pendingJoins.has(memberId)) {
     return groupInstanceId === null
       ? add(state, context, group, request, memberId)
-      : refuse(errorCode.UnknownServerError, memberId)
+      : refuse(errorCode.UnknownServerError, "")
   }
   const code = group.checkMember(memberId, groupInstanceId)
   if (code !== errorCode.None) return refuse(code, memberId)

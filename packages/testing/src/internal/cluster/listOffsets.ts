@@ -31,20 +31,25 @@ const sinceVersion: Readonly<Record<number, number>> = {
 const isSupported = (timestamp: number, version: number): boolean =>
   timestamp >= special.earliest || version >= (sinceVersion[timestamp] ?? Infinity)
 
-const find = ({ leaderEpoch, log }: Partition, timestamp: number): TimestampedOffset | undefined => {
+/** What is committed, and not found there either yet: the leader is new and does not know how far that is (KIP-207). */
+const find = (partition: Partition, timestamp: number): TimestampedOffset | "Unknown" | undefined => {
+  const { epochStartOffset, highWatermark, leaderEpoch, log } = partition
+  const isCommittedKnown = highWatermark >= epochStartOffset
+  const committed = (found: TimestampedOffset | undefined) =>
+    found !== undefined && found.offset < highWatermark ? found : isCommittedKnown ? undefined : "Unknown"
   switch (timestamp) {
     case special.latest:
-      return { offset: log.endOffset, timestamp: -1, leaderEpoch }
+      return isCommittedKnown ? { offset: highWatermark, timestamp: -1, leaderEpoch } : "Unknown"
     case special.earliest:
     case special.earliestLocal:
       return { offset: log.startOffset, timestamp: -1, leaderEpoch: log.leaderEpochAt(log.startOffset) ?? leaderEpoch }
     case special.maxTimestamp:
-      return log.latestTimestamp()
+      return committed(log.latestTimestamp())
     case special.latestTiered:
     case special.earliestPending:
       return undefined
     default:
-      return log.firstSince(timestamp)
+      return committed(log.firstSince(timestamp))
   }
 }
 
@@ -56,13 +61,28 @@ const look = (
   if (!isSupported(timestamp, context.version)) return { partitionIndex, errorCode: errorCode.UnsupportedVersion }
   if (partition === undefined) return { partitionIndex, errorCode: errorCode.UnknownTopicOrPartition }
   const code = checkReplica(partition, context.broker.id, currentLeaderEpoch, true)
-  return { partitionIndex, errorCode: code, ...(code === errorCode.None ? find(partition, timestamp) : undefined) }
+  if (code !== errorCode.None) return { partitionIndex, errorCode: code }
+  const found = find(partition, timestamp)
+  return found === "Unknown"
+    ? { partitionIndex, errorCode: errorCode.OffsetNotAvailable }
+    : { partitionIndex, errorCode: errorCode.None, ...found }
 }
 
-/** Finds offsets: of a log's ends, or of the first record that is not older than a timestamp. */
+/**
+ * Finds offsets: of a log's ends, or of the first record that is not older than a timestamp. A partition that is asked
+ * for twice is answered once, as a mistake.
+ */
 export const handleListOffsets: Handler<typeof ListOffsets> = (state, context, request) => ({
-  topics: request.topics.map(({ name, partitions }) => ({
-    name,
-    partitions: partitions.map((wanted) => look(context, state.topics.partition(name, wanted.partitionIndex), wanted))
-  }))
+  topics: request.topics.map(({ name, partitions }) => {
+    const indexes = partitions.map(({ partitionIndex }) => partitionIndex)
+    return {
+      name,
+      partitions: Array.from(new Set(indexes), (partitionIndex) => {
+        const first = indexes.indexOf(partitionIndex)
+        return first === indexes.lastIndexOf(partitionIndex)
+          ? look(context, state.topics.partition(name, partitionIndex), partitions[first]!)
+          : { partitionIndex, errorCode: errorCode.InvalidRequest }
+      })
+    }
+  })
 })

@@ -13,6 +13,7 @@ class Segment {
   readonly positions: Array<number> = []
   readonly lastOffsets: Array<number> = []
   readonly maxTimestamps: Array<number> = []
+  largestTimestamp = -1
 
   constructor(capacity: number) {
     this.buffer = new Uint8Array(capacity)
@@ -28,8 +29,24 @@ class Segment {
     this.buffer.set(batch, this.size)
     this.positions.push(this.size)
     this.lastOffsets.push(lastOffset)
-    this.maxTimestamps.push(readInt64(batch, batchField.maxTimestamp))
+    const maxTimestamp = readInt64(batch, batchField.maxTimestamp)
+    this.maxTimestamps.push(maxTimestamp)
+    this.largestTimestamp = Math.max(this.largestTimestamp, maxTimestamp)
     this.size = needed
+  }
+
+  /** Forgets the batches from this one on. Their bytes are written over: nobody has been given them. */
+  truncate(index: number): void {
+    this.size = this.positions[index]!
+    this.positions.length = index
+    this.lastOffsets.length = index
+    this.maxTimestamps.length = index
+    this.largestTimestamp = this.maxTimestamps.reduce((one, other) => Math.max(one, other), -1)
+  }
+
+  /** Where the batches end that are before `offset`. */
+  sizeBefore(offset: number): number {
+    return this.lastOffset < offset ? this.size : this.positions[this.indexOf(offset)]!
   }
 
   get lastOffset(): number {
@@ -71,7 +88,15 @@ export interface TimestampedOffset {
 
 const noBytes = new Uint8Array(0)
 
-/** The log of one partition: encoded batches in their order, as a broker has them on its disk. */
+/** A segment, as retention looks at it. */
+export interface SegmentInfo {
+  readonly bytes: number
+  /** -1 for none. */
+  readonly largestTimestamp: number
+  readonly lastOffset: number
+}
+
+/** The log of one partition: encoded batches in their order, as its leader has them on its disk. */
 export class PartitionLog {
   private readonly segmentBytes: number
   private readonly codecs: CodecLookup
@@ -90,7 +115,7 @@ export class PartitionLog {
     return this.start
   }
 
-  /** The offset of the next record. Followers are never behind in this model, so it is the high watermark too. */
+  /** The offset of the next record. */
   get endOffset(): number {
     return this.end
   }
@@ -114,10 +139,11 @@ export class PartitionLog {
 
   /**
    * A view of the log from the batch that holds `offset`, at most `maxBytes`: the last batch may be cut off. A first
-   * batch that is larger is given whole if `minOneBatch`, else there is nothing. Never goes past a segment's end.
+   * batch that is larger is given whole if `minOneBatch`, else there is nothing. Never goes past a segment's end, nor to
+   * the batch that begins at `limit`: what may still be truncated must not be given.
    */
-  read(offset: number, maxBytes: number, minOneBatch: boolean): Uint8Array {
-    const segment = this.segmentOf(offset)
+  read(offset: number, maxBytes: number, minOneBatch: boolean, limit = this.end): Uint8Array {
+    const segment = offset < limit ? this.segmentOf(offset) : undefined
     if (segment === undefined) return noBytes
     const index = segment.indexOf(offset)
     const position = segment.positions[index]!
@@ -125,15 +151,15 @@ export class PartitionLog {
     if (firstSize > maxBytes) {
       return minOneBatch ? segment.buffer.subarray(position, position + firstSize) : noBytes
     }
-    return segment.buffer.subarray(position, Math.min(segment.size, position + maxBytes))
+    return segment.buffer.subarray(position, Math.min(segment.sizeBefore(limit), position + maxBytes))
   }
 
   /** How many bytes a read from `offset` would find: `Infinity` if it would find the end of a segment before the log's. */
-  bytesFrom(offset: number): number {
-    const segment = this.segmentOf(offset)
+  bytesFrom(offset: number, limit = this.end): number {
+    const segment = offset < limit ? this.segmentOf(offset) : undefined
     if (segment === undefined) return 0
-    if (segment !== this.segments[this.segments.length - 1]) return Infinity
-    return segment.size - segment.positions[segment.indexOf(offset)]!
+    if (segment.lastOffset < limit && segment !== this.segments[this.segments.length - 1]) return Infinity
+    return segment.sizeBefore(limit) - segment.positions[segment.indexOf(offset)]!
   }
 
   /** The first record that is not older than `timestamp`. */
@@ -171,6 +197,28 @@ export class PartitionLog {
     if (offset <= this.start) return
     this.start = offset
     while (this.segments.length > 0 && this.segments[0]!.lastOffset < offset) this.segments.shift()
+  }
+
+  /** Forgets the batches from the one that begins at `offset` on, which must not be before the log's start. */
+  truncateTo(offset: number): void {
+    if (offset >= this.end) return
+    while (this.segments.length > 0) {
+      const segment = this.segments[this.segments.length - 1]!
+      if (segment.lastOffset < offset) break
+      segment.truncate(segment.indexOf(offset))
+      if (segment.size > 0) break
+      this.segments.pop()
+    }
+    this.end = offset
+  }
+
+  /** From the oldest on. */
+  segmentInfos(): ReadonlyArray<SegmentInfo> {
+    return this.segments.map(({ largestTimestamp, lastOffset, size }) => ({
+      bytes: size,
+      largestTimestamp,
+      lastOffset
+    }))
   }
 
   /** All records that can be read. Throws a `RecordError` where the compression of a batch is not known. */

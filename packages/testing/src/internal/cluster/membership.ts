@@ -5,7 +5,7 @@ import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
 
 import { errorCode } from "./errorCode.ts"
 import { type Group, type Member, noAssignment, syncFailed, type SyncResponse } from "./group.ts"
-import { coordinates, findGroup } from "./groupRequest.ts"
+import { checkCoordinator, findGroup } from "./groupRequest.ts"
 import { rebalance, removeMember, renewSession } from "./rebalance.ts"
 import { Reply } from "./reply.ts"
 import type { ClusterState, Handler, RequestContext } from "./state.ts"
@@ -66,6 +66,8 @@ const assign = (
 /** Keeps a member alive, and tells it to join again. */
 export const handleHeartbeat: Handler<typeof Heartbeat> = (state, context, request) => {
   const group = findGroup(state, context, request)
+  // A broker that is still loading the group does not put anybody out.
+  if (group === errorCode.CoordinatorLoadInProgress) return { errorCode: errorCode.None }
   if (typeof group === "number") return { errorCode: group }
   renewSession(state, group, group.members.get(request.memberId)!, context.now)
   return { errorCode: group.phase === "PreparingRebalance" ? errorCode.RebalanceInProgress : errorCode.None }
@@ -75,7 +77,8 @@ export const handleHeartbeat: Handler<typeof Heartbeat> = (state, context, reque
 export const handleLeaveGroup: Handler<typeof LeaveGroup> = (state, context, request) => {
   const { groupId } = request
   if (groupId === "") return { errorCode: errorCode.InvalidGroupId, members: [] }
-  if (!coordinates(state, context, groupId)) return { errorCode: errorCode.NotCoordinator, members: [] }
+  const code = checkCoordinator(state, context, groupId)
+  if (code !== errorCode.None) return { errorCode: code, members: [] }
   const group = state.groups.get(groupId)
   const members = request.members.map(({ groupInstanceId, memberId }) => ({
     memberId,

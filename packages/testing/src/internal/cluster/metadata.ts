@@ -18,7 +18,7 @@ const describePartition = (state: ClusterState, partition: Partition) => ({
   leaderEpoch: partition.leaderEpoch,
   replicaNodes: partition.replicas,
   isrNodes: partition.inSyncReplicas,
-  offlineReplicas: partition.replicas.filter((id) => !state.isAlive(id))
+  offlineReplicas: partition.replicas.filter((id) => !state.isActive(id))
 })
 
 const describeTopic = (state: ClusterState, topic: Topic) => ({
@@ -35,6 +35,15 @@ const missingTopic = (code: number, name: string | null, topicId: string) => ({
   topicId,
   partitions: []
 })
+
+/** What is asked for twice is answered once. */
+const distinct = (topics: ReadonlyArray<WantedTopic>): ReadonlyArray<WantedTopic> =>
+  Array.from(new Map(topics.map((topic) => [`${topic.topicId} ${topic.name}`, topic])).values())
+
+interface WantedTopic {
+  readonly name: string | null
+  readonly topicId: string
+}
 
 const lookUp = (state: ClusterState, version: number, name: string | null, topicId: string) => {
   if (version >= 12 && name === null) {
@@ -54,13 +63,13 @@ const lookUp = (state: ClusterState, version: number, name: string | null, topic
  * so any of them may be named as it.
  */
 export const handleMetadata: Handler<typeof Metadata> = (state, context, request) => {
-  const brokers = state.aliveBrokers()
+  const brokers = state.activeBrokers()
   return {
     brokers: brokers.map(nodeOf),
     clusterId,
     controllerId: brokers[0]?.id ?? -1,
     topics: request.topics === null
       ? Array.from(state.topics.all(), (topic) => describeTopic(state, topic))
-      : request.topics.map((topic) => lookUp(state, context.version, topic.name, topic.topicId))
+      : distinct(request.topics).map((topic) => lookUp(state, context.version, topic.name, topic.topicId))
   }
 }

@@ -4,7 +4,7 @@ import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
 
 import { errorCode } from "./errorCode.ts"
 import { type CommittedOffset, Group } from "./group.ts"
-import { coordinates } from "./groupRequest.ts"
+import { checkCoordinator } from "./groupRequest.ts"
 import { renewSession } from "./rebalance.ts"
 import type { ClusterState, Handler, RequestContext } from "./state.ts"
 
@@ -14,7 +14,8 @@ type CommitPartition = CommitRequest["topics"][number]["partitions"][number]
 /** The group that may store these offsets, or the error code. */
 const groupForCommit = (state: ClusterState, context: RequestContext, request: CommitRequest): Group | number => {
   const { generationIdOrMemberEpoch: generation, groupId, groupInstanceId, memberId } = request
-  if (!coordinates(state, context, groupId)) return errorCode.NotCoordinator
+  const refused = checkCoordinator(state, context, groupId)
+  if (refused !== errorCode.None) return refused
   const group = state.groups.get(groupId)
   if (group === undefined) {
     // Nobody's group: an administrator's, or a consumer's that has its partitions assigned by hand.
@@ -79,7 +80,8 @@ const describe = (partitionIndex: number, committed: CommittedOffset) => ({
 type WantedTopics = RequestOf<typeof OffsetFetch>["topics"]
 
 const fetchGroup = (state: ClusterState, context: RequestContext, groupId: string, wanted: WantedTopics) => {
-  if (!coordinates(state, context, groupId)) return { topics: [], errorCode: errorCode.NotCoordinator }
+  const code = checkCoordinator(state, context, groupId)
+  if (code !== errorCode.None) return { topics: [], errorCode: code }
   const offsets = state.groups.get(groupId)?.offsets
   const topics = wanted === null
     ? Array.from(offsets ?? [], ([name, partitions]) => ({

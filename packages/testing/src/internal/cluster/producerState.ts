@@ -4,18 +4,14 @@ import { errorCode } from "./errorCode.ts"
 
 /** A batch of an idempotent producer that is in the log. */
 interface AppendedBatch {
+  readonly epoch: number
   readonly firstSequence: number
   readonly lastSequence: number
   readonly baseOffset: number
   readonly maxTimestamp: number
 }
 
-interface ProducerEntry {
-  readonly epoch: number
-  /** The newest last, at most five of this epoch. */
-  readonly batches: ReadonlyArray<AppendedBatch>
-}
-
+/** How many batches of a producer a broker looks through for a duplicate. */
 const rememberedBatches = 5
 
 /** What is to be done with an idempotent producer's batch. */
@@ -37,39 +33,59 @@ const lastSequenceOf = (header: BatchHeader): number => sequenceAfter(header.bas
 
 /** What one partition knows of the idempotent producers that wrote to it. */
 export class ProducerState {
-  private readonly entries = new Map<number, ProducerEntry>()
+  /**
+   * By producer id, the newest batch last. Only the last five of its epoch count; those before them are kept as long as
+   * a truncation could make them the last ones again.
+   */
+  private readonly entries = new Map<number, Array<AppendedBatch>>()
 
   /** Whether a batch that has a producer id may be appended. */
   check(header: BatchHeader): SequenceCheck {
-    const entry = this.entries.get(header.producerId)
+    const batches = this.entries.get(header.producerId)
     // Nothing is known of this producer: it may be new, or its records deleted. Any sequence will do (KIP-360).
-    if (entry === undefined) return append
-    if (header.producerEpoch === entry.epoch) {
-      const last = lastSequenceOf(header)
-      const duplicate = entry.batches.find((batch) =>
-        batch.firstSequence === header.baseSequence && batch.lastSequence === last
-      )
+    if (batches === undefined) return append
+    const newest = batches[batches.length - 1]!
+    if (header.producerEpoch === newest.epoch) {
+      const duplicate = findDuplicate(batches, header)
       if (duplicate !== undefined) return { _tag: "Duplicate", ...duplicate }
     }
-    if (header.producerEpoch < entry.epoch) return { _tag: "Refuse", errorCode: errorCode.InvalidProducerEpoch }
-    const expected = header.producerEpoch > entry.epoch
-      ? 0
-      : sequenceAfter(entry.batches[entry.batches.length - 1]!.lastSequence, 1)
+    if (header.producerEpoch < newest.epoch) return { _tag: "Refuse", errorCode: errorCode.InvalidProducerEpoch }
+    const expected = header.producerEpoch > newest.epoch ? 0 : sequenceAfter(newest.lastSequence, 1)
     return header.baseSequence === expected
       ? append
       : { _tag: "Refuse", errorCode: errorCode.OutOfOrderSequenceNumber }
   }
 
-  /** Remembers a batch that was appended. */
-  update(header: BatchHeader, baseOffset: number): void {
-    const entry = this.entries.get(header.producerId)
-    const batches = entry?.epoch === header.producerEpoch ? entry.batches.slice(1 - rememberedBatches) : []
+  /** Remembers a batch that was appended. What is before `stableOffset` is never truncated. */
+  update(header: BatchHeader, baseOffset: number, stableOffset: number): void {
+    let batches = this.entries.get(header.producerId)
+    if (batches === undefined) this.entries.set(header.producerId, batches = [])
     batches.push({
+      epoch: header.producerEpoch,
       firstSequence: header.baseSequence,
       lastSequence: lastSequenceOf(header),
       baseOffset,
       maxTimestamp: header.maxTimestamp
     })
-    this.entries.set(header.producerId, { epoch: header.producerEpoch, batches })
+    while (batches.length > rememberedBatches && batches[rememberedBatches]!.baseOffset < stableOffset) batches.shift()
   }
+
+  /** The log ends at `offset` now: it is as if what came after had never been. */
+  truncateTo(offset: number): void {
+    for (const [producerId, batches] of this.entries) {
+      while (batches.length > 0 && batches[batches.length - 1]!.baseOffset >= offset) batches.pop()
+      if (batches.length === 0) this.entries.delete(producerId)
+    }
+  }
+}
+
+const findDuplicate = (batches: ReadonlyArray<AppendedBatch>, header: BatchHeader): AppendedBatch | undefined => {
+  const lastSequence = lastSequenceOf(header)
+  const first = Math.max(0, batches.length - rememberedBatches)
+  for (let index = batches.length - 1; index >= first; index--) {
+    const batch = batches[index]!
+    if (batch.epoch !== header.producerEpoch) return undefined
+    if (batch.firstSequence === header.baseSequence && batch.lastSequence === lastSequence) return batch
+  }
+  return undefined
 }

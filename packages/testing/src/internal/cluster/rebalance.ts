@@ -1,6 +1,7 @@
 import { errorCode } from "./errorCode.ts"
 import { type Group, joinFailed, type JoinResponse, type Member, noAssignment, syncFailed } from "./group.ts"
 import type { ClusterState } from "./state.ts"
+import { noLeader } from "./topic.ts"
 
 /** Gives a member's session its full length again, or another one. */
 export const renewSession = (
@@ -18,20 +19,31 @@ const expireSession = (state: ClusterState, group: Group, member: Member, now: n
   // Who waits for an answer of ours is alive, but for a new member: its client may have gone before it had an id.
   const waits = member.awaitingJoin !== undefined || member.awaitingSync !== undefined
   if (waits && !member.isNew) return
+  tellExpelled(state, group, member.id, "session", now)
   removeMember(group, member)
   if (group.phase === "PreparingRebalance") waitNoLonger(state, group, now)
   else rebalance(state, group, now)
 }
+
+const tellExpelled = (
+  state: ClusterState,
+  group: Group,
+  member: string,
+  why: "session" | "join" | "sync",
+  now: number
+): void => state.observe({ _tag: "MemberExpelled", group: group.id, member, why }, now)
 
 /** Somebody who was waited for has not come: completes the join phase if nobody else is missing. */
 export const waitNoLonger = (state: ClusterState, group: Group, now: number): void => {
   if (group.phase === "PreparingRebalance" && group.haveAllJoined) completeJoin(state, group, now)
 }
 
-/** Takes a member out. A JoinGroup of it that is still parked is answered, so that its client joins anew. */
+/**
+ * Takes a member out. A JoinGroup of it that is still parked is answered, so that its client joins anew; a SyncGroup is
+ * not: so it is in Kafka.
+ */
 export const removeMember = (group: Group, member: Member): void => {
   member.answerJoin(joinFailed(errorCode.UnknownMemberId, ""))
-  member.answerSync(syncFailed(errorCode.UnknownMemberId))
   group.remove(member.id)
 }
 
@@ -101,11 +113,16 @@ const completeJoinLater = (state: ClusterState, group: Group, now: number): void
 const completeJoin = (state: ClusterState, group: Group, now: number): void => {
   group.joinDeadline?.cancel()
   for (const member of Array.from(group.members.values())) {
-    if (member.awaitingJoin === undefined && member.instanceId === null) group.remove(member.id)
+    if (member.awaitingJoin === undefined && member.instanceId === null) {
+      tellExpelled(state, group, member.id, "join", now)
+      group.remove(member.id)
+    }
   }
   if (!group.electJoinedLeader() && group.members.size > 0) return completeJoinLater(state, group, now)
 
   group.generation++
+  const members = Array.from(group.members.keys())
+  state.observe({ _tag: "GenerationBegan", group: group.id, generation: group.generation, members }, now)
   group.pendingSyncs.clear()
   if (group.members.size === 0) {
     group.protocolName = null
@@ -129,7 +146,10 @@ const completeJoin = (state: ClusterState, group: Group, now: number): void => {
 
 const expirePendingSyncs = (state: ClusterState, group: Group, now: number): void => {
   if (group.pendingSyncs.size === 0) return
-  for (const memberId of Array.from(group.pendingSyncs)) group.remove(memberId)
+  for (const memberId of Array.from(group.pendingSyncs)) {
+    tellExpelled(state, group, memberId, "sync", now)
+    group.remove(memberId)
+  }
   prepareRebalance(state, group, now)
 }
 
@@ -146,13 +166,17 @@ export const joined = (group: Group, memberId: string): JoinResponse => ({
 
 /**
  * Another broker coordinates the group from now on. It knows only what was written down: the last complete generation,
- * whose members have their full session again.
+ * whose members have their full session again. While no broker does, nobody's session ends.
  */
 export const moveCoordinator = (state: ClusterState, group: Group, now: number): void => {
+  const partition = state.offsetsPartition(group.id)
+  state.observe({ _tag: "CoordinatorMoved", group: group.id, broker: partition.leader }, now)
   for (const member of group.members.values()) {
     member.answerJoin(joinFailed(errorCode.NotCoordinator, member.id))
     member.answerSync(syncFailed(errorCode.NotCoordinator))
   }
   group.restore()
-  for (const member of group.members.values()) renewSession(state, group, member, now)
+  if (partition.leader === noLeader) return
+  const loadedAt = Math.max(now, state.loadedAt(partition))
+  for (const member of group.members.values()) renewSession(state, group, member, loadedAt)
 }

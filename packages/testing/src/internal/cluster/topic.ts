@@ -1,5 +1,6 @@
 import type { PartitionLog } from "./log.ts"
 import { ProducerState } from "./producerState.ts"
+import type { Timer } from "./timers.ts"
 
 /** The id of no topic. */
 export const noTopicId = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -7,20 +8,53 @@ export const noTopicId = "AAAAAAAAAAAAAAAAAAAAAA"
 /** No broker leads the partition. */
 export const noLeader = -1
 
-/** One partition: who leads it, and its log, which all replicas share since followers are never behind here. */
+/** A fetch of a follower that is under way. */
+export interface FollowerFetch {
+  /** Where the leader's log ended when it began: what it brings. */
+  readonly upTo: number
+  readonly begunAt: number
+  readonly dueAt: number
+}
+
+/** How far a replica has come. It has of the partition's log what is before `endOffset`. */
+export class Replica {
+  readonly brokerId: number
+  endOffset = 0
+  fetch: FollowerFetch | undefined
+  /** When it last had all that its leader had; whether it has it now, its end says. */
+  caughtUpAt = 0
+
+  constructor(brokerId: number) {
+    this.brokerId = brokerId
+  }
+}
+
+/**
+ * One partition: who leads it, and its log. That is the leader's. Since only an in-sync replica may follow a leader, and
+ * the log is cut down to what that one has, the log of each replica that ever leads is a beginning of it.
+ */
 export class Partition {
   readonly topicName: string
   readonly index: number
   /** Broker ids; the first is the preferred leader. */
   readonly replicas: ReadonlyArray<number>
+  readonly replicaStates: ReadonlyArray<Replica>
   /** The replicas that may become leader. The last one stays in it when its broker stops. */
   inSyncReplicas: ReadonlyArray<number>
   /** {@link noLeader} if no broker can lead it. */
   leader: number
   leaderEpoch = 0
+  /** Where the log ended when this leader began. */
+  epochStartOffset = 0
+  /** All in-sync replicas have what is before it: it is never truncated, and all that consumers see. Never goes back. */
+  highWatermark = 0
+  /** The next time that something happens by itself between leader and followers. */
+  replicationTimer: Timer | undefined
   readonly log: PartitionLog
   readonly producers = new ProducerState()
   private readonly watchers = new Set<() => void>()
+  private isHeld = false
+  private hasChanged = false
 
   constructor(options: {
     readonly topicName: string
@@ -32,19 +66,43 @@ export class Partition {
     this.topicName = options.topicName
     this.index = options.index
     this.replicas = options.replicas
+    this.replicaStates = options.replicas.map((id) => new Replica(id))
     this.inSyncReplicas = options.inSyncReplicas
     this.leader = options.inSyncReplicas[0] ?? noLeader
     this.log = options.log
   }
 
-  /** Calls `onChange` whenever the log grows or the leader changes; the result stops that. */
+  /** Where the log of one of the replicas ends. */
+  endOffsetOf(brokerId: number): number {
+    if (brokerId === this.leader) return this.log.endOffset
+    return this.replicaStates.find((replica) => replica.brokerId === brokerId)!.endOffset
+  }
+
+  /** Calls `onChange` whenever the high watermark, the log's start or the leader changes; the result stops that. */
   watch(onChange: () => void): () => void {
     this.watchers.add(onChange)
     return () => this.watchers.delete(onChange)
   }
 
+  /** Those who watch learn of nothing until {@link release}. */
+  hold(): void {
+    this.isHeld = true
+  }
+
+  /** Ends {@link hold}. */
+  release(): void {
+    const { hasChanged } = this
+    this.isHeld = false
+    this.hasChanged = false
+    if (hasChanged) this.notify()
+  }
+
   /** To be called after a change that those who watch wait for. */
   notify(): void {
+    if (this.isHeld) {
+      this.hasChanged = true
+      return
+    }
     if (this.watchers.size > 0) { for (const onChange of Array.from(this.watchers)) onChange() }
   }
 }
@@ -55,11 +113,17 @@ export interface Topic {
   /** As the protocol prints it: 22 characters of base64url. */
   readonly id: string
   readonly isInternal: boolean
-  readonly partitions: ReadonlyArray<Partition>
+  /** They only become more. */
+  readonly partitions: Array<Partition>
   /** `max.message.bytes`. */
   readonly maxMessageBytes: number
   /** `min.insync.replicas`. */
   readonly minInsyncReplicas: number
+  /** `segment.bytes`. */
+  readonly segmentBytes: number
+  /** `retention.ms` and `retention.bytes`; -1 for ever and for any size, also for a topic that is not to be deleted from. */
+  readonly retentionMs: number
+  readonly retentionBytes: number
 }
 
 /** The topics of a cluster, by name and by id. */

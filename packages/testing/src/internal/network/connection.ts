@@ -3,9 +3,11 @@ import { requestHeader } from "@sluice/kafka/internal/protocol/header"
 import type { BrokerAddress, Connection, ConnectOptions, RequestFrame } from "@sluice/kafka/Transport"
 import { TransportError } from "@sluice/kafka/Transport"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 
+import type { Timer } from "../cluster/timers.ts"
 import type { Driver } from "./driver.ts"
 import type { Link, LinkClient } from "./link.ts"
 
@@ -22,6 +24,11 @@ interface Outstanding {
 const readInt32 = (bytes: Uint8Array, position: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getInt32(position)
 
+interface Connecting {
+  readonly done: (failure?: TransportError) => void
+  readonly timeout: Timer | undefined
+}
+
 /** The client's end of a link. */
 export class MemoryConnection implements Connection, LinkClient {
   readonly closed: Effect.Effect<TransportError>
@@ -31,6 +38,7 @@ export class MemoryConnection implements Connection, LinkClient {
   private readonly ended: Deferred.Deferred<TransportError>
   private readonly outstanding: Array<Outstanding> = []
   private link: Link | undefined
+  private connecting: Connecting | undefined
   private failure: TransportError | undefined
   private correlationId = 0
 
@@ -42,9 +50,34 @@ export class MemoryConnection implements Connection, LinkClient {
     this.closed = Deferred.await(this.ended)
   }
 
-  /** Ties it to its link, whose client it is. */
-  attach(link: Link): void {
-    this.link = link
+  /** Connects to a broker; `done` is called once: when it is open, or has failed. Called once. */
+  open(brokerId: number, done: (failure?: TransportError) => void): void {
+    const timeout = Duration.toMillis(this.options.connectTimeout)
+    this.touch((network) => {
+      const giveUp = () => this.refuse(`not connected after ${timeout} ms`)
+      this.connecting = {
+        done,
+        timeout: Number.isFinite(timeout) ? network.schedule(network.now + timeout, giveUp) : undefined
+      }
+      this.link = network.connect(brokerId, this.options.clientId, this)
+    })
+  }
+
+  readonly onOpen = (): void => this.connected()
+
+  readonly onRefused = (message: string): void => this.refuse(message)
+
+  private refuse(message: string): void {
+    if (this.failure !== undefined) return
+    this.end("ConnectFailed", message)
+    this.link?.leave()
+    this.connected(this.error("ConnectFailed", message, false, undefined))
+  }
+
+  private connected(failure?: TransportError): void {
+    this.connecting?.timeout?.cancel()
+    this.connecting?.done(failure)
+    this.connecting = undefined
   }
 
   readonly send: Connection["send"] = (request) =>
@@ -55,10 +88,13 @@ export class MemoryConnection implements Connection, LinkClient {
       const correlationId = this.correlationId
       this.correlationId = (correlationId + 1) & 0x7fff_ffff
       const frame = this.frame(request, correlationId)
-      this.touch(() => this.link!.send(frame))
-      if (!request.expectResponse) return Effect.succeed(Effect.succeed(noBytes))
+      if (!request.expectResponse) {
+        this.touch(() => this.link!.send(frame))
+        return Effect.succeed(Effect.succeed(noBytes))
+      }
       const response = Deferred.unsafeMake<Uint8Array, TransportError>(FiberId.none)
       this.outstanding.push({ correlationId, response })
+      this.touch(() => this.link!.send(frame))
       return Effect.succeed(Deferred.await(response))
     })
 
@@ -94,7 +130,11 @@ export class MemoryConnection implements Connection, LinkClient {
   private abort(reason: TransportError["reason"], message: string): void {
     if (this.failure !== undefined) return
     this.end(reason, message)
-    this.touch(() => this.link!.leave())
+    this.touch(() => {
+      this.connecting?.timeout?.cancel()
+      this.connecting = undefined
+      this.link?.leave()
+    })
   }
 
   private end(reason: TransportError["reason"], message: string, cause?: unknown): void {

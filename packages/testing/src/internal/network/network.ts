@@ -1,15 +1,40 @@
 import type { BrokerAddress } from "@sluice/kafka/Transport"
 
+import type { LinkMatch } from "../../Fault.ts"
 import type { InterceptedRequest, Verdict } from "../../MemoryCluster.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { Reply } from "../cluster/reply.ts"
-import type { Broker } from "../cluster/state.ts"
-import { Timers } from "../cluster/timers.ts"
+import { type Timer, Timers } from "../cluster/timers.ts"
+import type { SeededRandom } from "../random.ts"
+import type { Exchange, NetworkObserver } from "./event.ts"
+import { Faults } from "./faults.ts"
 import type { ReadRequest } from "./frames.ts"
 import { Link, type LinkClient } from "./link.ts"
+import { noTreatment, type Treatment } from "./treatment.ts"
 
 /** Decides what becomes of a request. */
 export type Interceptor = (request: InterceptedRequest) => Verdict
+
+/** What a network is made of. Times are milliseconds. */
+export interface NetworkOptions {
+  readonly cluster: Cluster
+  /** How long anything takes on its way, in each direction. */
+  readonly latency: number
+  /** How much longer it may take, by chance. */
+  readonly jitter: number
+  /** Decides about the jitter. */
+  readonly chance: SeededRandom
+  readonly observer: NetworkObserver | undefined
+  /** Has the clients' wall clock jump, if it can. */
+  readonly jumpClock: ((by: number) => void) | undefined
+}
+
+/** How a connection's bytes travel. */
+export interface Conditions {
+  readonly latency: number
+  readonly jitter: number
+  readonly bytesPerSecond: number
+}
 
 /**
  * The wires between clients and brokers: everything that happens, on them and in the cluster, in the order of its time.
@@ -17,23 +42,36 @@ export type Interceptor = (request: InterceptedRequest) => Verdict
  */
 export class Network {
   readonly cluster: Cluster
-  readonly latencyMs: number
+  readonly faults: Faults
+  readonly chance: SeededRandom
+  readonly jumpClock: NetworkOptions["jumpClock"]
+  /** Tells the observer, if there is one: what is told is not even made without. */
+  readonly tell: NetworkObserver | undefined
+  private readonly calm: Conditions
   private readonly events = new Timers()
   private readonly links = new Set<Link>()
-  private readonly paused = new Set<number>()
   private interceptor: Interceptor | undefined
   private connections = 0
-  private now = 0
+  private exchanges = 0
+  private time = 0
 
-  /** `latencyMs`: how long anything takes on its way, in each direction. */
-  constructor(cluster: Cluster, latencyMs: number) {
+  constructor({ chance, cluster, jitter, jumpClock, latency, observer }: NetworkOptions) {
     this.cluster = cluster
-    this.latencyMs = latencyMs
+    this.chance = chance
+    this.jumpClock = jumpClock
+    this.tell = observer
+    this.calm = { latency, jitter, bytesPerSecond: Infinity }
+    this.faults = new Faults(this)
   }
 
-  /** Connections that neither end has closed. */
+  /** What time it is. */
+  get now(): number {
+    return this.time
+  }
+
+  /** Connections that are up, and that neither end has closed. */
   get openConnections(): number {
-    return this.links.size
+    return Array.from(this.links).filter((link) => link.isOpen).length
   }
 
   /** Sees every request before its broker does. */
@@ -41,17 +79,16 @@ export class Network {
     this.interceptor = interceptor
   }
 
-  /** The broker at an address, if it runs. */
-  brokerAt(address: BrokerAddress): Broker | undefined {
-    return this.cluster.brokers.find((broker) =>
-      broker.alive && broker.host === address.host && broker.port === address.port
-    )
+  /** The broker that has an address, whether it runs or not. */
+  brokerAt({ host, port }: BrokerAddress): number | undefined {
+    return this.cluster.brokers.find((broker) => broker.host === host && broker.port === port)?.id
   }
 
-  /** Opens a connection to a broker that runs. */
-  connect(brokerId: number, client: LinkClient): Link {
-    const link = new Link(this, ++this.connections, brokerId, client)
+  /** A client asks for a connection to a broker. */
+  connect(brokerId: number, clientName: string, client: LinkClient): Link {
+    const link = new Link(this, ++this.connections, brokerId, clientName, client)
     this.links.add(link)
+    link.open()
     return link
   }
 
@@ -67,7 +104,7 @@ export class Network {
 
   /** It is `now`, and what is due before is done a little late. */
   keepTime(now: number): void {
-    this.now = Math.max(this.now, now)
+    this.time = Math.max(this.time, now)
   }
 
   /** When something happens next. */
@@ -77,69 +114,105 @@ export class Network {
     return one === undefined || other === undefined ? one ?? other : Math.min(one, other)
   }
 
+  /** Does something at a time. */
+  schedule(at: number, action: () => void): Timer {
+    return this.events.schedule(at, action)
+  }
+
+  /** Does something at this time, but after what is going on now. */
+  later(action: () => void): void {
+    this.events.schedule(this.time, action)
+  }
+
+  /** Whether a broker's machine takes connections. */
+  isRunning(brokerId: number): boolean {
+    return this.cluster.requireBroker(brokerId).alive
+  }
+
+  /** Whether a broker does not hang. */
+  isServing(brokerId: number): boolean {
+    return !this.cluster.requireBroker(brokerId).isHung
+  }
+
   /** A broker dies: its connections break. */
   stopBroker(id: number): void {
-    this.cluster.stopBroker(id, this.now)
-    this.paused.delete(id)
-    for (const link of Array.from(this.links)) if (link.brokerId === id) link.hangUp("the broker has stopped")
+    this.cluster.stopBroker(id, this.time)
+    for (const link of this.linksOf({ brokers: [id] })) link.hangUp("the broker has stopped")
   }
 
   /** A broker runs again; its old connections stay broken. */
   startBroker(id: number): void {
-    this.cluster.startBroker(id, this.now)
+    this.cluster.startBroker(id, this.time)
   }
 
-  /** A broker hangs: it takes connections and bytes, and answers nothing. */
+  /** A broker hangs: its machine takes connections and bytes, and it answers nothing. */
   pauseBroker(id: number): void {
-    this.cluster.requireBroker(id)
-    this.paused.add(id)
+    this.cluster.brokerHangs(id, this.time)
   }
 
   /** A broker that hung goes on with what came meanwhile. */
   resumeBroker(id: number): void {
-    this.cluster.requireBroker(id)
-    this.paused.delete(id)
-    for (const link of Array.from(this.links)) if (link.brokerId === id) link.pump()
+    this.cluster.brokerGoesOn(id, this.time)
+    for (const link of this.linksOf({ brokers: [id] })) link.pump()
   }
 
-  isPaused(brokerId: number): boolean {
-    return this.paused.has(brokerId)
+  /** The connections that a fault is about. */
+  linksOf(match: LinkMatch): ReadonlyArray<Link> {
+    return Array.from(this.links).filter((link) => matchesLink(match, link))
   }
 
-  /** Moves a partition's leader. */
-  setLeader(topic: string, partition: number, brokerId: number): void {
-    this.cluster.setLeader(topic, partition, brokerId, this.now)
+  /** For {@link Link}: how its bytes travel now. */
+  conditions(link: Link): Conditions {
+    const slow = this.faults.slowness(link)
+    return slow === undefined ? this.calm : {
+      latency: this.calm.latency + slow.latency,
+      jitter: this.calm.jitter + slow.jitter,
+      bytesPerSecond: slow.bytesPerSecond
+    }
   }
 
-  /** For {@link Link}: does something when it has come to the other end. */
-  travel(arrive: () => void): void {
-    this.events.schedule(this.now + this.latencyMs, arrive)
+  /** For {@link Link}: whether nothing gets through now. */
+  isCutOff(link: Link): boolean {
+    return this.faults.isCutOff(link)
   }
 
-  /** For {@link Link}: does something at this time, but after what is going on now. */
-  later(action: () => void): void {
-    this.events.schedule(this.now, action)
-  }
-
-  /** For {@link Link}: what becomes of a request. */
-  judge(link: Link, { api, clientId, version }: ReadRequest): Verdict {
-    return this.interceptor?.({
-      brokerId: link.brokerId,
-      apiKey: api.key,
-      apiName: api.name,
-      apiVersion: version,
+  /** For {@link Link}: what is done to a request, if there is anything. */
+  treat(exchange: Exchange, clientId: string | null): Treatment | undefined {
+    const verdict = this.interceptor?.({
+      brokerId: exchange.broker,
+      apiKey: exchange.api.key,
+      apiName: exchange.api.name,
+      apiVersion: exchange.version,
       clientId,
-      connectionId: link.id
-    }) ?? "deliver"
+      connectionId: exchange.connection
+    })
+    return this.faults.treat(exchange, verdict === undefined ? undefined : treatments[verdict]())
   }
 
   /** For {@link Link}: has the cluster serve a request. */
   handle(brokerId: number, request: ReadRequest): Reply<unknown> {
-    return this.cluster.handle({ ...request, brokerId }, this.now) as Reply<unknown>
+    return this.cluster.handle({ ...request, brokerId }, this.time) as Reply<unknown>
   }
 
-  /** For {@link Link}: one of its ends is closed. */
+  /** For {@link Link}: the number of the next exchange. */
+  nextExchangeId(): number {
+    return ++this.exchanges
+  }
+
+  /** For {@link Link}: both of its ends are closed. */
   forget(link: Link): void {
     this.links.delete(link)
   }
 }
+
+const treatments: Readonly<Record<Verdict, () => Treatment | undefined>> = {
+  deliver: () => undefined,
+  dropRequest: () => ({ ...noTreatment(), isRequestLost: true }),
+  dropResponse: () => ({ ...noTreatment(), isResponseLost: true }),
+  disconnect: () => ({ ...noTreatment(), reset: "request" })
+}
+
+/** Whether a fault is about a connection. */
+export const matchesLink = ({ brokers, clients }: LinkMatch, link: Link): boolean =>
+  (brokers === undefined || brokers.includes(link.brokerId)) &&
+  (clients === undefined || clients.includes(link.clientName))
