@@ -13,6 +13,7 @@ import { chooseVersion } from "../protocol/apis.ts"
 import { decodeResponse, encodeRequest } from "../protocol/codec.ts"
 import type { AnyApi, RequestInput, ResponseOf } from "../protocol/field.ts"
 import { requestHeaderVersion, responseBody } from "../protocol/header.ts"
+import { monotonicMillis } from "../time.ts"
 import type { Settings } from "./settings.ts"
 
 /** How one request is to be sent. */
@@ -144,7 +145,7 @@ class NegotiatedConnection implements BrokerConnection {
 
   /** Milliseconds; none for a connection that is closed. */
   get #throttle(): number {
-    return this.#open ? this.#throttledUntil - this.#clock.unsafeCurrentTimeMillis() : 0
+    return this.#open ? this.#throttledUntil - monotonicMillis(this.#clock) : 0
   }
 
   version = (api: AnyApi, maxVersion = 0x7fff): number | undefined => {
@@ -258,7 +259,7 @@ class NegotiatedConnection implements BrokerConnection {
     const throttle = (response as { readonly throttleTimeMs?: number }).throttleTimeMs
     if (throttle !== undefined && throttle > 0) {
       const pause = Math.min(throttle, maxThrottle)
-      this.#throttledUntil = Math.max(this.#throttledUntil, this.#clock.unsafeCurrentTimeMillis() + pause)
+      this.#throttledUntil = Math.max(this.#throttledUntil, monotonicMillis(this.#clock) + pause)
     }
     return Effect.succeed(response)
   }

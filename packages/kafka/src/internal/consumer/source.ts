@@ -10,6 +10,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { invalidArgument } from "../errors.ts"
 import { tracedPoll } from "../telemetry/poll.ts"
+import { monotonicMillis } from "../time.ts"
 import { Delivery } from "./delivery.ts"
 import { Fetcher } from "./fetcher.ts"
 import type { FetchSettings } from "./options.ts"
@@ -41,7 +42,7 @@ export const makeSource = (
       lookups,
       settings,
       { onFatal: (error) => delivery.stop(error), onReset },
-      () => clock.unsafeCurrentTimeMillis(),
+      () => monotonicMillis(clock),
       () => random.number()
     )
     delivery.onStop(() => fetcher.halt())

@@ -32,6 +32,7 @@ import {
   startSpan,
   withTraceHeaders
 } from "../telemetry/tracing.ts"
+import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries, InsideHandler } from "./deliveries.ts"
 import { parse, type ProducerSettings } from "./options.ts"
@@ -112,6 +113,7 @@ export class ProducerEngine<C> implements Producer<C> {
   readonly deliveries: Deliveries<C> | undefined
   readonly workers = new Fibers()
   readonly clock: Clock.Clock
+  /** For deadlines: {@link monotonicMillis}. */
   readonly now: () => number
   readonly random: () => number
   /** Tells the sender that a partition of this broker has something to send. */
@@ -127,7 +129,7 @@ export class ProducerEngine<C> implements Producer<C> {
     this.settings = settings
     this.cluster = cluster
     this.clock = clock
-    this.now = () => clock.unsafeCurrentTimeMillis()
+    this.now = () => monotonicMillis(clock)
     this.random = random
     this.accumulator = new Accumulator({
       batchBytes: settings.batchBytes,
@@ -150,7 +152,7 @@ export class ProducerEngine<C> implements Producer<C> {
     Effect.withFiberRuntime((fiber) => {
       const completion = new SingleCompletion()
       return Effect.zipRight(
-        this.#submit(record, options?.correlation, completion, 0, fiber, this.now()),
+        this.#submit(record, options?.correlation, completion, 0, fiber, this.now(), this.#timestamp()),
         completion.await
       )
     })
@@ -161,7 +163,10 @@ export class ProducerEngine<C> implements Producer<C> {
   ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> =>
     Effect.withFiberRuntime((fiber) => {
       const completion = new SingleCompletion()
-      return Effect.as(this.#submit(record, options?.correlation, completion, 0, fiber, this.now()), completion.await)
+      return Effect.as(
+        this.#submit(record, options?.correlation, completion, 0, fiber, this.now(), this.#timestamp()),
+        completion.await
+      )
     })
 
   sendAll = (records: Iterable<AnyRecord>): Effect.Effect<ReadonlyArray<RecordMetadata>, SendAllError> =>
@@ -227,6 +232,11 @@ export class ProducerEngine<C> implements Producer<C> {
     }
   })
 
+  /** What records get that bring none: what the wall clock says. */
+  #timestamp(): number {
+    return this.clock.unsafeCurrentTimeMillis()
+  }
+
   /** One record: accepted when the effect succeeds; whoever waits for its outcome asks its completion. */
   #submit(
     record: AnyRecord,
@@ -234,9 +244,10 @@ export class ProducerEngine<C> implements Producer<C> {
     completion: Completion,
     slot: number,
     fiber: Fiber.RuntimeFiber<any, any>,
-    now: number
+    now: number,
+    timestamp: number
   ): Effect.Effect<void, ProduceError> {
-    const prepared = prepare(record, now, this.settings.maxRecordBytes)
+    const prepared = prepare(record, timestamp, this.settings.maxRecordBytes)
     if ("_tag" in prepared) return Effect.fail(prepared)
     const exempt = this.deliveries !== undefined &&
       fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
@@ -270,8 +281,9 @@ export class ProducerEngine<C> implements Producer<C> {
       Effect.withFiberRuntime((fiber) => {
         const end = Math.min(records.length, start + recordsPerTurn)
         const now = this.now()
+        const timestamp = this.#timestamp()
         for (let i = start; i < end; i++) {
-          const submitted = this.#submit(records[i]!, undefined, completion, i, fiber, now)
+          const submitted = this.#submit(records[i]!, undefined, completion, i, fiber, now, timestamp)
           if (submitted === Effect.void) continue
           return Effect.zipRight(
             Effect.catchAll(submitted, (error) => Effect.sync(() => completion.fail(i, error))),
