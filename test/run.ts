@@ -152,6 +152,28 @@ const kafkaTests = async (): Promise<Counts> => {
   return inCi ? { ...none, failed: files } : { ...none, skipped: files }
 }
 
+/**
+ * Seeds of the simulation: the same ones each time, then some that nobody has tried, until the time is up. A seed that
+ * fails is told of at once, with the command that runs it again.
+ */
+const simulation = async (): Promise<Counts> => {
+  const main = join(root, "packages", "testing", "src", "internal", "simulation", "cli", "main.ts")
+  const file = join(cache, "simulation.json")
+  rmSync(file, { force: true })
+  const always = 40
+  const choice = ["--seeds", `1..${always}`, "--fresh", "400", "--minutes", "1.75", "--keep-going"]
+  // Looking into failures takes its time.
+  const { code } = await run(process.execPath, ["--no-warnings", main, ...choice, "--json", file], {
+    timeout: 15 * minute,
+    output: "shown"
+  })
+  if (!existsSync(file)) return oneFailed
+  const { failed, passed } = JSON.parse(readFileSync(file, "utf8")) as Pick<Counts, "passed" | "failed">
+  const skipped = Math.max(0, always - passed - failed)
+  if (skipped > 0) console.log(`This machine is too slow for the ${always} seeds that are always run.`)
+  return { passed, failed: code !== 0 && failed === 0 ? 1 : failed, skipped }
+}
+
 /** Every program of `examples/` ends by itself, successfully, and has said something. */
 const examples = async (): Promise<Counts> => {
   const results: Array<Counts> = []
@@ -225,6 +247,7 @@ const steps: ReadonlyArray<readonly [name: string, step: () => Promise<Counts>]>
   ["types", typeCheck],
   ["lint", lint],
   ["unit tests", unitTests],
+  ["simulation", simulation],
   ["tests on Apache Kafka", kafkaTests],
   ["benchmark", benchmark],
   ["examples", examples],

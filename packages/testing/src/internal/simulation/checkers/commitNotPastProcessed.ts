@@ -1,0 +1,71 @@
+import type { Checker, PartitionIndex } from "../history.ts"
+import type { Check } from "./check.ts"
+import { LogIndex } from "./logIndex.ts"
+import { Violations } from "./violations.ts"
+
+const name = "commit-not-past-processed"
+
+/** Times are of two clocks that show the same, and one may have no fractions. */
+const clockError = 1
+
+/** The record of a partition's beginning that was processed last. */
+interface Latest {
+  readonly offset: number
+  readonly time: number
+}
+
+const check: Checker = (history) => {
+  const violations = new Violations(name)
+  if (history.members.length === 0) return violations.all
+  const log = new LogIndex(history)
+  const processedAt = new Map<PartitionIndex, Map<number, number>>()
+  for (const event of history.events) {
+    if (event._tag !== "Processed") continue
+    let offsets = processedAt.get(event.partition)
+    if (offsets === undefined) processedAt.set(event.partition, offsets = new Map())
+    if (!offsets.has(event.offset)) offsets.set(event.offset, event.time)
+  }
+  /** By partition and position: of the records up to it, the one that was processed last. */
+  const latest = new Map<PartitionIndex, ReadonlyArray<Latest>>()
+  for (const [partition, records] of log.partitions) {
+    const offsets = processedAt.get(partition)
+    let last: Latest = { offset: -1, time: -Infinity }
+    latest.set(
+      partition,
+      records.map(({ offset }) => {
+        const time = offsets?.get(offset) ?? Infinity
+        if (time > last.time) last = { offset, time }
+        return last
+      })
+    )
+  }
+  const judge = (partition: PartitionIndex, offset: number, by: number, who: string, time: number | undefined) => {
+    const before = log.positionOf(partition, offset)
+    const last = before === 0 ? undefined : latest.get(partition)![before - 1]!
+    const end = (log.of(partition).at(-1)?.offset ?? -1) + 1
+    if (offset > end) {
+      violations.add(`${who} ${partition}/${offset}, and the log ends at ${end}`, time)
+    } else if (last !== undefined && last.time > by) {
+      violations.add(`${who} ${partition}/${offset}, and ${partition}/${last.offset} was not processed`, time)
+    }
+  }
+  for (const event of history.events) {
+    if (event._tag !== "Committed" || event.errorCode !== 0) continue
+    judge(event.partition, event.offset, event.sentAt + clockError, `${event.memberId} committed`, event.time)
+  }
+  for (const [partition, offset] of history.committed) {
+    judge(partition, offset, Number.MAX_VALUE, "in the end the group has committed", undefined)
+  }
+  return violations.all
+}
+
+/**
+ * When a commit was sent that the coordinator accepted, every record before its offset had been processed, by this member
+ * or another; and it is not past the end of the log. So for what is committed in the end. No exceptions: the group begins
+ * at the beginning of the log.
+ */
+export const commitNotPastProcessed: Check = {
+  name,
+  statement: "no commit is past a record that is not processed",
+  check
+}

@@ -1,0 +1,51 @@
+import type { History, HistoryEvent, PartitionIndex } from "../history.ts"
+
+type Assigned = Extract<HistoryEvent, { readonly _tag: "Assigned" }>
+
+const nothing: ReadonlyArray<PartitionIndex> = []
+
+/** Which member an id is of: ids begin with the client id, which is its name. */
+export const memberNames = ({ members }: History): (memberId: string) => string | undefined => {
+  const known = new Map<string, string | undefined>()
+  return (memberId) => {
+    if (known.has(memberId)) return known.get(memberId)
+    let found: string | undefined
+    for (const member of members) {
+      const isLonger = found === undefined || member.length > found.length
+      if (isLonger && (memberId === member || memberId.startsWith(`${member}-`))) found = member
+    }
+    known.set(memberId, found)
+    return found
+  }
+}
+
+/** Who owns what as a history goes on. */
+export class Assignments {
+  readonly #byGeneration = new Map<number, Assigned>()
+  readonly #lastOwners = new Map<PartitionIndex, string>()
+  /** The newest generation's. */
+  current: Assigned | undefined
+
+  add(event: Assigned): void {
+    this.#byGeneration.set(event.generation, event)
+    this.current = event
+    for (const [memberId, partitions] of event.partitions) {
+      for (const partition of partitions) this.#lastOwners.set(partition, memberId)
+    }
+  }
+
+  /** What a member has in a generation. */
+  of(generation: number, memberId: string): ReadonlyArray<PartitionIndex> {
+    return this.#byGeneration.get(generation)?.partitions.get(memberId) ?? nothing
+  }
+
+  /** Who owns a partition, or owned it before it was given to nobody, for its next owner to wait for. */
+  lastOwner(partition: PartitionIndex): string | undefined {
+    return this.#lastOwners.get(partition)
+  }
+
+  /** Whether a member is in the newest generation. */
+  isIn(memberId: string | undefined): boolean {
+    return memberId !== undefined && this.current !== undefined && this.current.partitions.has(memberId)
+  }
+}

@@ -1,0 +1,206 @@
+import { layer as kafkaLayer } from "@sluice/kafka/Kafka"
+import { Transport } from "@sluice/kafka/Transport"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
+
+import type { MemoryCluster } from "../../MemoryCluster.ts"
+import * as Simulation from "../../Simulation.ts"
+import type { NetworkEvent } from "../network/event.ts"
+import type { Network } from "../network/network.ts"
+import * as World from "../network/world.ts"
+import { checkers } from "./checkers/index.ts"
+import { runMember, runReader } from "./consuming.ts"
+import type { History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
+import { brokerCount, groupId, readerName, sessionTimeout, topicName, type WorkloadPlan } from "./plan.ts"
+import { recordId, runProducer } from "./producing.ts"
+import { makeRecorder, type Recorder } from "./recorder.ts"
+import { type PlacedEvent, timeline } from "./timeline.ts"
+import type { Outcome } from "./trial.ts"
+import { historyOf } from "./watch.ts"
+
+const decoder = new TextDecoder()
+
+/** What is in the topic. */
+const readLog = (cluster: MemoryCluster["Type"]): Effect.Effect<ReadonlyArray<LoggedRecord>> =>
+  Effect.map(cluster.records(topicName), (records) =>
+    records.map(({ offset, partition, value }) => ({
+      partition,
+      offset: Number(offset),
+      record: recordId(decoder.decode(value!))
+    })))
+
+const readCommitted = (cluster: MemoryCluster["Type"]): Effect.Effect<ReadonlyMap<PartitionIndex, number>> =>
+  Effect.map(
+    cluster.committed(groupId),
+    (offsets) => new Map(offsets.map(({ offset, partition }) => [partition, Number(offset)]))
+  )
+
+/** Whether the group has committed everything that is in the log, and the reader has read it. */
+const isSettled = (
+  { cluster }: Network,
+  read: ReadonlyMap<PartitionIndex, number>
+): boolean => {
+  const committed = cluster.committed(groupId).get(topicName)
+  return cluster.requireTopic(topicName).partitions.every(({ index, log: { endOffset } }) =>
+    endOffset === 0 || (committed?.get(index)?.offset === endOffset && read.get(index) === endOffset)
+  )
+}
+
+/** Everything that a run knows of itself. */
+interface Ran {
+  readonly log: ReadonlyArray<LoggedRecord>
+  readonly committed: ReadonlyMap<PartitionIndex, number>
+  readonly settledAt: number | undefined
+  readonly connections: number
+}
+
+const program = (plan: WorkloadPlan, { cluster, network, transport }: World.World, recorder: Recorder) =>
+  Effect.gen(function*() {
+    const read = new Map<PartitionIndex, number>()
+    yield* cluster.createTopic(topicName, {
+      partitions: plan.partitions,
+      config: { "min.insync.replicas": String(plan.minInsyncReplicas) }
+    })
+    /** Everybody is a client of their own, so that faults can tell them apart. */
+    const as = (clientId: string) =>
+      Effect.provide(
+        Layer.orDie(kafkaLayer({
+          brokers: cluster.bootstrap,
+          clientId,
+          requestTimeout: plan.requestTimeout,
+          connectTimeout: 1000,
+          apiTimeout: 10_000,
+          metadataMaxAge: plan.metadataMaxAge
+        })).pipe(Layer.provide(Layer.succeed(Transport, transport)))
+      )
+    const end = yield* Deferred.make<void>()
+    const faults = yield* Effect.fork(
+      Effect.forEach(
+        plan.faults,
+        ({ at, fault }) =>
+          Effect.zipRight(Effect.sleep(Duration.millis(Math.max(0, at - recorder.now))), cluster.inject(fault)),
+        {
+          concurrency: "unbounded",
+          discard: true
+        }
+      )
+    )
+    const members = yield* Effect.forEach(
+      plan.members,
+      ({ name }, index) => Effect.forkDaemon(as(name)(runMember(plan, index, recorder, Deferred.await(end))))
+    )
+    const reader = yield* Effect.forkDaemon(as(readerName)(runReader(readerName, recorder, read, Deferred.await(end))))
+    const producers = yield* Effect.forEach(
+      plan.producers,
+      ({ name }, index) => Effect.forkDaemon(as(name)(runProducer(plan, index, recorder)))
+    )
+
+    yield* Effect.sleep(Duration.millis(plan.healAt))
+    yield* Fiber.interrupt(faults)
+    yield* cluster.heal
+    recorder.add({ _tag: "Healed" })
+    const settled = Effect.gen(function*() {
+      yield* Fiber.joinAll(producers)
+      while (!isSettled(network, read)) yield* Effect.sleep("250 millis")
+      return recorder.now
+    })
+    // Whoever stops before the end stops for a reason that is worth to be told.
+    const settledAt = yield* Effect.raceFirst(
+      Effect.timeoutOption(settled, Duration.millis(plan.settleWithin)),
+      Fiber.joinAll([...members, reader]) as Effect.Effect<never>
+    )
+    yield* Deferred.succeed(end, undefined)
+    if (Option.isNone(settledAt)) yield* Fiber.interruptAll(producers)
+    yield* Fiber.joinAll([...members, reader])
+    return {
+      log: yield* readLog(cluster),
+      committed: yield* readCommitted(cluster),
+      settledAt: Option.getOrUndefined(settledAt),
+      connections: yield* cluster.connections
+    } satisfies Ran
+  }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
+
+const historyFrom = (
+  plan: WorkloadPlan,
+  events: History["events"],
+  { committed, connections, log, settledAt }: Ran,
+  leftovers: ReadonlyArray<string>
+): History => ({
+  events,
+  producers: plan.producers.map(({ acks, bufferBytes, maxRecordBytes, name, onDelivery }) => ({
+    name,
+    acks,
+    bufferBytes,
+    maxRecordBytes,
+    hasReports: onDelivery !== undefined
+  })),
+  members: plan.members.map(({ name }) => name),
+  sessionTimeout,
+  log,
+  committed,
+  settledAt,
+  settleWithin: plan.settleWithin,
+  timersOvertake: (plan.interleaving.earlyTimers ?? 0) > 0,
+  runs: plan.members.filter(({ kind }) => kind === "run").map(({ name }) => name),
+  cooperative: plan.assignor === "cooperative-sticky",
+  drainTimeout: Math.min(...plan.members.map(({ drainTimeout }) => drainTimeout)),
+  leftovers: [...leftovers, ...Array.from({ length: connections }, () => "a connection")]
+})
+
+const judge = (history: History): ReadonlyArray<Violation> => checkers.flatMap(({ check }) => check(history))
+
+/** Runs a plan and judges it: the same plan comes to the same outcome, to the step. */
+export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolean }): Outcome => {
+  let recorder: Recorder | undefined
+  let faults = 0
+  const faultKinds = new Set<string>()
+  const placed: Array<PlacedEvent> = []
+  const observe = (event: NetworkEvent): void => {
+    if (event._tag === "FaultBegan") {
+      faults++
+      faultKinds.add(event.fault._tag)
+    }
+    if (options.timeline) placed.push({ event, position: recorder!.events.length })
+    for (const each of historyOf(event)) recorder!.events.push(each)
+  }
+  const whole = Effect.scoped(Effect.gen(function*() {
+    recorder = yield* makeRecorder
+    const world = yield* World.make({
+      brokers: brokerCount,
+      latency: plan.latency,
+      jitter: plan.jitter,
+      seed: plan.seed,
+      observer: observe,
+      config: { replicationDelayMs: plan.replicationDelay, brokerSessionTimeoutMs: plan.brokerSessionTimeout }
+    })
+    return yield* program(plan, world, recorder)
+  }))
+  const { exit, leftovers, steps, time } = Simulation.run(whole, {
+    seed: plan.seed,
+    interleaving: plan.interleaving,
+    // The check costs a twentieth; who wants to see what happened gets it too.
+    escapes: options.timeline ? "fail" : "allow"
+  })
+  const events = recorder!.events
+  const violations = Exit.isFailure(exit)
+    ? [{ invariant: "no-defect", message: Cause.pretty(exit.cause, { renderErrorCause: true }), time }]
+    : judge(historyFrom(plan, events, exit.value, leftovers))
+  return {
+    plan,
+    violations,
+    records: plan.producers.reduce((sum, { records }) => sum + records, 0),
+    faults,
+    faultKinds: Array.from(faultKinds).sort(),
+    time,
+    steps,
+    timeline: options.timeline ? timeline(placed, events, violations) : []
+  }
+}
