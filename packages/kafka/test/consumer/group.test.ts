@@ -176,6 +176,57 @@ describe("a rebalance", () => {
       assert.match(second.seen.values[0]!, /^[01]\/10$/)
     }).pipe(inWorld({ topics: { numbers: 2 } })))
 
+  it.effect.each(["commitSink", "commit"] as const)(
+    "waits for the first chunk that a stream was given, before anything was settled by %s",
+    (way) =>
+      Effect.gen(function*() {
+        const [held] = yield* moved
+        yield* Effect.gen(function*() {
+          yield* writeAll([held!], 0, 10)
+          const { consumer } = yield* member()
+          const handled: Array<string> = []
+          let begun = false
+          const gate = yield* Deferred.make<void>()
+          const handle = (record: NumberRecord) =>
+            Effect.sync(() => begun = true).pipe(
+              Effect.zipRight(Deferred.await(gate)),
+              Effect.zipRight(Effect.sync(() => handled.push(`${record.partition}/${record.value}`)))
+            )
+          const chunks = Stream.mapChunksEffect(
+            consumer.records,
+            (chunk) => Effect.as(Effect.forEach(chunk, handle, { discard: true }), chunk)
+          )
+          yield* Effect.fork(
+            way === "commitSink"
+              ? Stream.run(chunks, consumer.commitSink)
+              : Stream.runForEachChunk(chunks, (chunk) => consumer.commit(chunk))
+          )
+          yield* passUntil("begun", () => begun)
+          const second = yield* running()
+          yield* TestClock.adjust("10 seconds")
+          assert.strictEqual(second.seen.count, 0)
+          yield* Deferred.succeed(gate, undefined)
+          yield* passUntil("committed", Effect.map(committed(), (offsets) => offsets[held!] === 10))
+          yield* writeAll([held!], 10, 11)
+          yield* passUntil("taken over", () => second.seen.count > 0)
+          assert.deepStrictEqual(second.seen.values, [`${held}/10`])
+          assert.lengthOf(handled, 10)
+        }).pipe(inWorld({ topics: { numbers: 4 } }))
+      })
+  )
+
+  it.effect("does not wait for a stream that has done with its chunk and commits nothing", () =>
+    Effect.gen(function*() {
+      yield* writeAll([0, 1], 0, 10)
+      const { consumer } = yield* member()
+      let pulled = 0
+      yield* Effect.fork(Stream.runForEach(consumer.records, () => Effect.sync(() => pulled++)))
+      yield* passUntil("all", () => pulled === 20)
+      const second = yield* running()
+      yield* passUntil("taken over", () => second.seen.count === 10)
+      assert.isBelow(yield* TestClock.currentTimeMillis, 10_000)
+    }).pipe(inWorld({ topics: { numbers: 2 } })))
+
   it.effect("does not take a commit that crosses the next generation for the end of its membership", () => {
     const joined = Effect.unsafeMakeLatch(true)
     return Effect.gen(function*() {

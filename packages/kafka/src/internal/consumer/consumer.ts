@@ -135,6 +135,7 @@ class GroupConsumer {
     })
 
   readonly commitSink: Sink.Sink<void, Committable, never, KafkaError> = Sink.suspend(() => {
+    this.#commitsByHand = true
     const last = new Map<AssignedPartition, number>()
     const passOver = (error: KafkaError): Effect.Effect<void, KafkaError> =>
       error.reason._tag !== "NotAssigned"

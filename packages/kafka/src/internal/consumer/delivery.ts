@@ -20,6 +20,8 @@ export class Delivery {
   readonly #changed = new Signal()
   readonly #stopListeners = new Set<() => void>()
   #hasReader = false
+  /** Whose chunk the reader was given; it has not asked for the next one. */
+  #inHand: AssignedPartition | undefined
   #state: "open" | "ended" | KafkaError = "open"
   readonly #released: (partition: AssignedPartition, bytes: number) => void
 
@@ -59,6 +61,7 @@ export class Delivery {
   /** Ends reading. */
   release(): void {
     this.#hasReader = false
+    this.#inHand = undefined
     this.#changed.notify()
   }
 
@@ -71,6 +74,18 @@ export class Delivery {
   readonly unread: Effect.Effect<void> = Effect.suspend(() =>
     this.#hasReader ? Effect.zipRight(this.#changed.wait, this.unread) : Effect.void
   )
+
+  /**
+   * Waits until the reader asks for more if it was given a chunk of one of these: so that it is done with it, unless there
+   * is a buffer behind the reader, which asks too early.
+   */
+  idle(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#inHand !== undefined && partitions.includes(this.#inHand)
+        ? Effect.zipRight(this.#changed.wait, this.idle(partitions))
+        : Effect.void
+    )
+  }
 
   /** Ends every pull: without records, or with an error. */
   stop(error?: KafkaError): void {
@@ -100,6 +115,10 @@ export class Delivery {
 
   /** The next records of any partition. */
   readonly pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
+    if (this.#inHand !== undefined) {
+      this.#inHand = undefined
+      this.#changed.notify()
+    }
     if (this.#state !== "open") return Effect.fail(this.#end)
     for (const partition of this.#partitions.values()) {
       const chunk = this.#takeFrom(partition)
@@ -108,6 +127,7 @@ export class Delivery {
       // To the end of the line.
       this.#partitions.delete(partition.key)
       this.#partitions.set(partition.key, partition)
+      this.#inHand = partition
       return Effect.succeed(chunk)
     }
     return Effect.zipRight(this.#changed.wait, this.pull)

@@ -123,11 +123,16 @@ export class Ownership {
   #processed(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void> {
     const run = this.#context.run()
     if (run !== undefined) return Effect.forEach(partitions, (partition) => run.laneEnded(partition), { discard: true })
-    if (!this.#context.commitsByHand() || !this.#context.source.delivery.hasReader) return Effect.void
-    const delivered = partitions.flatMap((partition) =>
-      partition.deliveredEnd === undefined ? [] : [{ partition, offset: partition.deliveredEnd }]
-    )
-    return Effect.ignore(this.#context.committer.commit(delivered))
+    const { delivery } = this.#context.source
+    const committed = Effect.suspend(() => {
+      if (!this.#context.commitsByHand() || !delivery.hasReader) return Effect.void
+      const delivered = partitions.flatMap((partition) =>
+        partition.deliveredEnd === undefined ? [] : [{ partition, offset: partition.deliveredEnd }]
+      )
+      return Effect.ignore(this.#context.committer.commit(delivered))
+    })
+    // What a stream is up to shows when it has done with its first chunk.
+    return this.#context.commitsByHand() ? committed : Effect.zipRight(delivery.idle(partitions), committed)
   }
 
   /** All is lost: others may own it already. */
