@@ -6,6 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 
+import { millisOf } from "./internal/millis.ts"
 import { checkShape, isApiName } from "./internal/network/checkFault.ts"
 import { describeFault } from "./internal/network/describeFault.ts"
 import { drawSchedule } from "./internal/network/schedule.ts"
@@ -105,15 +106,8 @@ export type On = RequestMatch | string
 
 const requestMatch = (on: On): RequestMatch => typeof on === "string" ? { api: on } : on
 
-/** Durations have no sign: what is negative would be taken for zero in silence. */
-const millis = (what: string, duration: Duration.DurationInput): number => {
-  const isNegative = typeof duration === "string" ? duration.trim().startsWith("-") : Number(duration) < 0
-  if (isNegative) throw new RangeError(`${what} of ${String(duration)}; it must be 0 or more`)
-  return Duration.toMillis(duration)
-}
-
 const lasting = (duration: Duration.DurationInput | undefined): number | undefined =>
-  duration === undefined ? undefined : millis("A duration", duration)
+  duration === undefined ? undefined : millisOf("A duration", duration)
 
 const checked = (fault: Fault): Fault => {
   checkShape(fault)
@@ -182,7 +176,7 @@ export const halfOpen = (links: LinkMatch): Fault => checked({ _tag: "HalfOpen",
  * @category constructors
  */
 export const partition = (links: LinkMatch, duration: Duration.DurationInput): Fault =>
-  checked({ _tag: "Partition", links, duration: millis("A duration", duration) })
+  checked({ _tag: "Partition", links, duration: millisOf("A duration", duration) })
 
 /**
  * Everything takes longer for a time, in each direction: by `latency` (default 0), by up to `jitter` more (default 0),
@@ -208,10 +202,10 @@ export const slow = (links: LinkMatch, options: {
   checked({
     _tag: "Slow",
     links,
-    latency: millis("A latency", options.latency ?? 0),
-    jitter: millis("A jitter", options.jitter ?? 0),
+    latency: millisOf("A latency", options.latency ?? 0),
+    jitter: millisOf("A jitter", options.jitter ?? 0),
     bytesPerSecond: options.bytesPerSecond,
-    duration: millis("A duration", options.duration)
+    duration: millisOf("A duration", options.duration)
   })
 
 /**
@@ -222,7 +216,7 @@ export const slow = (links: LinkMatch, options: {
  * @category constructors
  */
 export const throttle = (on: On, delay: Duration.DurationInput): Fault =>
-  checked({ _tag: "Throttle", on: requestMatch(on), delay: millis("A delay", delay) })
+  checked({ _tag: "Throttle", on: requestMatch(on), delay: millisOf("A delay", delay) })
 
 /**
  * The broker answers with an error, wherever the response has a place for one, and does nothing. `error` is a name of
@@ -329,7 +323,7 @@ const signedMillis = (by: Duration.DurationInput | string): number => {
  * @category constructors
  */
 export const after = (when: Duration.DurationInput | On, fault: Fault): Fault =>
-  checked({ _tag: "After", when: isTime(when) ? millis("A time", when) : requestMatch(when), fault })
+  checked({ _tag: "After", when: isTime(when) ? millisOf("A time", when) : requestMatch(when), fault })
 
 const isTime = (when: Duration.DurationInput | On): when is Duration.DurationInput =>
   typeof when === "string"
@@ -403,4 +397,4 @@ export interface ScheduleOptions {
  * @category constructors
  */
 export const schedule = (options: ScheduleOptions): Fault =>
-  checked(drawSchedule({ ...options, within: millis("A time", options.within) }))
+  checked(drawSchedule({ ...options, within: millisOf("A time", options.within) }))

@@ -49,8 +49,10 @@ export interface TopicOptions {
   /** How many brokers have each partition. Default: all, but three at most. */
   readonly replicas?: number
   /**
-   * Settings by their names in Kafka. Those with an effect here: `max.message.bytes`, `min.insync.replicas`,
-   * `segment.bytes`, `cleanup.policy`, `retention.ms` and `retention.bytes`, whose default is no retention.
+   * Settings by their names in Kafka; others are a mistake. Those with an effect here: `max.message.bytes`,
+   * `min.insync.replicas`, `segment.bytes` (default 1 MiB), `retention.ms` and `retention.bytes`, whose default is no
+   * retention, and `cleanup.policy`, without `delete` in which there is none; nothing is compacted. What is too old goes
+   * by whole segments, and the brokers look every five minutes.
    */
   readonly config?: Readonly<Record<string, string>>
 }
@@ -135,7 +137,7 @@ export class MemoryCluster extends Context.Tag("@sluice/testing/MemoryCluster")<
   readonly deleteTopic: (topic: string) => Effect.Effect<void>
   /** Deletes what is before an offset; without one, all that is committed. */
   readonly deleteRecords: (topic: string, partition: number, before?: bigint) => Effect.Effect<void>
-  /** What is in a topic, by partition and offset. */
+  /** What is in a topic, by partition and offset; also what is not committed yet, so that no consumer sees it. */
   readonly records: (topic: string) => Effect.Effect<ReadonlyArray<StoredRecord>>
   /** What a group has stored, by topic and partition; nothing for a group that is not there. */
   readonly committed: (groupId: string) => Effect.Effect<ReadonlyArray<StoredOffset>>

@@ -42,7 +42,11 @@ export interface Options {
   /** Decides about chance, and about the interleaving. Default 0. */
   readonly seed?: number
   readonly interleaving?: Interleaving
-  /** How many steps a run may have: one that takes more is thought to have no end. Default 10 million. */
+  /**
+   * How many steps a run may have: one that takes more is thought to have no end. Default 10 million, which takes up to a
+   * minute or so. A step is what a fiber does until it waits or yields, so that a loop of plain JavaScript is one that never
+   * ends: nothing can stop it, nor a test's timeout.
+   */
   readonly maxSteps?: number
   /**
    * What becomes of a program that uses what it is not given: the time of `Date` or `performance`, `Math.random`, timers of
@@ -105,7 +109,7 @@ export const runPromise = <A, E>(program: Effect.Effect<A, E>, options: Options 
  * @category models
  */
 export interface CheckOptions extends Omit<Options, "seed"> {
-  /** How many seeds, from 1; or which. */
+  /** How many seeds, from 1; or which. None at all is a mistake: a `RangeError`. */
   readonly seeds: number | ReadonlyArray<number>
 }
 
@@ -139,7 +143,7 @@ export const check = <A, E>(
   { seeds, ...options }: CheckOptions,
   program: (seed: number) => Effect.Effect<A, E>
 ): void => {
-  for (const seed of typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds) {
+  for (const seed of seedsOf(seeds)) {
     const { exit, leftovers, time } = run(program(seed), {
       interleaving: interleavings[Math.abs(seed) % interleavings.length]!,
       ...options,
@@ -159,6 +163,13 @@ export const check = <A, E>(
   }
 }
 
+/** A check of no seeds would be green. */
+const seedsOf = (seeds: number | ReadonlyArray<number>): ReadonlyArray<number> => {
+  const count = typeof seeds === "number" ? seeds : seeds.length
+  if (!Number.isSafeInteger(count) || count < 1) throw new RangeError(`A check of ${count} seeds; it needs 1 or more`)
+  return typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds
+}
+
 /**
  * Sets the wall clock of the simulation forward, or back, by milliseconds. Sleeps end when they would have: as on a machine
  * whose clock is set. A defect outside of a simulation.
@@ -169,8 +180,10 @@ export const check = <A, E>(
 export const jumpClock = (millis: number): Effect.Effect<void> =>
   Effect.flatMap(
     Effect.clock,
-    (clock) =>
-      clock instanceof VirtualClock
+    (clock) => {
+      if (!Number.isFinite(millis)) return Effect.die(new RangeError(`The clock cannot jump by ${millis} ms`))
+      return clock instanceof VirtualClock
         ? Effect.sync(() => clock.jump(millis))
         : Effect.dieMessage("only the clock of a simulation can jump")
+    }
   )

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Producer, Serde, Topic } from "@sluice/kafka"
 import { BatchBuilder } from "@sluice/kafka/internal/kernel/recordBatch"
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
@@ -8,7 +9,7 @@ import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import { Cause, Effect, Exit, Fiber, TestClock } from "effect"
 
-import { type InterceptedRequest, MemoryCluster, type Verdict } from "../src/index.ts"
+import { Fault, type InterceptedRequest, MemoryCluster, Simulation, type Verdict } from "../src/index.ts"
 import { connect, ping } from "./support/client.ts"
 import { batch, bytes, errorName, fetchRequest, joinRequest, produceRequest, text } from "./support/model.ts"
 
@@ -149,7 +150,13 @@ describe("MemoryCluster", () => {
       const cluster = yield* MemoryCluster
       assert.include(yield* defectOf(cluster.createTopic("orders")), "Topic 'orders' already exists")
       assert.include(yield* defectOf(cluster.createTopic("a b")), "illegal topic name")
-      assert.include(yield* defectOf(cluster.createTopic("x", { partitions: 0 })), "Number of partitions")
+      for (const partitions of [0, -1, 1.5, NaN]) {
+        const wrong = `Number of partitions of x is ${partitions}`
+        assert.include(yield* defectOf(cluster.createTopic("x", { partitions })), wrong)
+        assert.include(yield* defectOf(cluster.createTopic("y", { replicas: partitions })), "Number of replicas of y")
+      }
+      assert.include(yield* defectOf(cluster.createPartitions("orders", NaN)), "Number of partitions of orders is NaN")
+      assert.include(yield* defectOf(cluster.deleteTopic("__consumer_offsets")), "the brokers' own")
       assert.include(yield* defectOf(cluster.createTopic("x", { config: { nope: "1" } })), "Unknown topic config name")
       assert.include(yield* defectOf(cluster.records("nope")), "There is no topic nope")
       for (const operation of [cluster.stopBroker, cluster.startBroker, cluster.pauseBroker, cluster.resumeBroker]) {
@@ -166,11 +173,39 @@ describe("MemoryCluster", () => {
       assert.include(yield* built({ brokers: 0 }), "0 brokers")
       assert.include(yield* built({ brokers: 1.5 }), "1.5 brokers")
       assert.include(yield* built({ latency: -1 }), "A latency of -1 ms")
+      assert.include(yield* built({ latency: NaN }), "A latency of NaN ms")
+      assert.include(yield* built({ latency: "-5 millis" as "5 millis" }), "A latency of -5 millis")
+      assert.include(yield* built({ latency: Infinity }), "A latency of Infinity ms")
+      assert.include(yield* built({ topics: { orders: 1.5 } }), "Number of partitions of orders is 1.5")
       assert.include(yield* built({ jitter: -1 }), "A jitter of -1 ms")
       assert.include(yield* built({ replicationDelay: -1 }), "A replication delay of -1 ms")
       assert.include(yield* built({ seed: 0.5 }), "A seed of 0.5")
       assert.include(yield* built({ topics: { "": 1 } }), "illegal topic name")
     }).pipe(withCluster()))
+})
+
+describe("retention", () => {
+  const Orders = Topic.make("orders", { key: Serde.string, value: Serde.string })
+
+  it("deletes what is too old, in a simulation too, whatever its clients' clock says", () => {
+    const { exit } = Simulation.run(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const producer = yield* Producer.make()
+        const counts: Array<number> = []
+        const countRecords = Effect.map(cluster.records("orders"), (records) => counts.push(records.length))
+        yield* cluster.createTopic("orders", { config: { "retention.ms": "3600000" } })
+        yield* producer.send(Orders.record({ key: "a", value: "1" }))
+        yield* cluster.inject(Fault.jumpClock("2 days"))
+        yield* Effect.sleep("50 minutes")
+        yield* countRecords
+        yield* Effect.sleep("20 minutes")
+        yield* countRecords
+        return counts
+      }).pipe(Effect.scoped, Effect.provide(MemoryCluster.layer()))
+    )
+    assert.deepStrictEqual(exit, Exit.succeed([1, 0]))
+  })
 })
 
 describe("a broker", () => {

@@ -53,6 +53,15 @@ const failing = <A, E>(program: Effect.Effect<A, E>, interleaving: Simulation.In
   })
 
 describe("a simulation", () => {
+  it("refuses options that cannot be", () => {
+    const run = (options: Simulation.Options) => () => Simulation.run(Effect.void, options)
+    assert.throws(run({ seed: 0.5 }), RangeError, "A seed of 0.5; it must be a whole number")
+    assert.throws(run({ seed: NaN }), RangeError, "A seed of NaN")
+    assert.throws(run({ maxSteps: NaN }), RangeError, "maxSteps is NaN: it must be 1 or more")
+    assert.throws(run({ maxSteps: 0 }), RangeError, "maxSteps is 0")
+    assert.throws(run({ interleaving: { extraYields: NaN } }), RangeError, "extraYields is NaN")
+  })
+
   it("gives the program's exit, how long it took in virtual time, and what is left", () => {
     const { exit, leftovers, steps, time } = Simulation.run(Effect.as(Effect.sleep("1 day"), "done"))
     assert.deepStrictEqual(exit, Exit.succeed("done"))
@@ -384,6 +393,12 @@ describe("a simulation with promises", () => {
 })
 
 describe("a check of many seeds", () => {
+  it("is not green without any seed", () => {
+    for (const wrong of [0, -3, NaN, 1.5, []]) {
+      assert.throws(() => Simulation.check({ seeds: wrong }, () => Effect.fail("no luck")), RangeError, "1 or more")
+    }
+  })
+
   it("says nothing if all is well", () => {
     const tried: Array<number> = []
     Simulation.check({ seeds: 10 }, (seed) => Effect.sync(() => tried.push(seed)))

@@ -55,8 +55,10 @@ const sortKey = (element: any): string | undefined => {
     return `${element.groupInstanceId} ${element.metadata}`
   }
   if ("records" in element) return `${element.topic} ${element.topicId} ${element.partitionIndex}`
-  const key = element.partitionIndex ?? element.index ?? element.name ?? element.topicId
-  return key === undefined ? undefined : typeof key === "number" ? String(key).padStart(6) : String(key)
+  const key = element.partitionIndex ?? element.index
+  if (key !== undefined) return String(key).padStart(6)
+  // A topic may be there by its name, and by its id.
+  return "name" in element || "topicId" in element ? `${element.name} ${element.topicId}` : undefined
 }
 
 const sorted = (elements: ReadonlyArray<unknown>): ReadonlyArray<unknown> =>

@@ -50,9 +50,9 @@ const makeSides = (
 const run = (target: Target, write: Writer): Effect.Effect<Run, TransportError> =>
   Effect.scoped(Effect.gen(function*() {
     const { broker, model } = yield* makeSides(target)
-    const result = yield* runScript(model, broker, write)
-    yield* deleteOwnTopics(broker)
-    return result
+    // Also when it fails, or the test has taken too long.
+    yield* Effect.addFinalizer(() => Effect.ignoreLogged(deleteOwnTopics(broker)))
+    return yield* runScript(model, broker, write)
   }))
 
 const deleteOwnTopics = (broker: Side): Effect.Effect<void, TransportError> =>

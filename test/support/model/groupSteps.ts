@@ -18,6 +18,8 @@ const bytes = (text: string): Uint8Array => Buffer.from(text)
 const subscription = (userData: string): Uint8Array =>
   encodeVersioned(ConsumerProtocolSubscription, 0, { topics: ["t1"], userData: bytes(userData) })
 
+const idOf = (slot: string) => (names: Names): string => names.memberId(slot)
+
 const groups = ["g1", "g1", "g1", "g2"]
 
 /** Whose id a request carries: the member's own for the most part. */
@@ -74,10 +76,12 @@ export const join = (world: World, member: KnownMember, connection: number, righ
     observe: (_, body) => {
       if (body === undefined) return
       if (body.errorCode === 0) {
+        world.removeUnusedId(member.group, body.memberId)
         member.phase = "joined"
         member.protocolName = body.protocolName
         member.isLeader = body.leader === body.memberId
       } else if (body.errorCode === memberIdRequired) {
+        world.addUnusedId(member, body.memberId)
         member.phase = "named"
       } else if (body.errorCode === unknownMemberId || body.errorCode === fencedInstanceId) {
         member.phase = "new"
@@ -146,25 +150,33 @@ export const heartbeat = (world: World, member: KnownMember, connection: number)
   })
 }
 
-/** One LeaveGroup: of the member, or of static ones by their names. */
+/**
+ * One LeaveGroup: of the member, or of static ones by their names. While somebody has an id and has not joined with it, only
+ * that one leaves: if the last member did, Kafka would wait a millisecond for the other, and what comes within is open.
+ */
 export const leave = (world: World, member: KnownMember, connection: number): Step => {
   const { random } = world
-  const leaving = Array.from({ length: random.weighted([[6, 1], [1, 2], [1, 0]]) }, (_, index) => {
-    const one = index === 0 ? member : random.pick(world.members)
-    const isRight = random.percent(75)
-    return {
-      one,
-      memberId: one.instanceId !== null && random.percent(50) ? () => "" : memberIdOf(world, one, isRight),
-      groupInstanceId: instanceIdOf(world, one, isRight || random.percent(50))
-    }
-  })
+  const [slot, ...more] = world.slotsOfUnusedIds(member.group)
+  if (slot !== undefined && (slot !== member.slot || more.length > 0)) return heartbeat(world, member, connection)
+  const leaving = slot !== undefined ?
+    [{ one: member, memberId: idOf(slot), groupInstanceId: null }] :
+    Array.from({ length: random.weighted([[6, 1], [1, 2], [1, 0]]) }, (_, index) => {
+      const one = index === 0 ? member : random.pick(world.members)
+      const isRight = random.percent(75)
+      return {
+        one,
+        memberId: one.instanceId !== null && random.percent(50) ? () => "" : memberIdOf(world, one, isRight),
+        groupInstanceId: instanceIdOf(world, one, isRight || random.percent(50))
+      }
+    })
   return step(connection, LeaveGroup, random.between(4, 5), (names) => ({
     groupId: names.of(member.group),
     members: leaving.map(({ groupInstanceId, memberId }) => ({ memberId: memberId(names), groupInstanceId }))
   }), {
     observe: (_, body) => {
-      body?.members.forEach(({ errorCode }, index) => {
+      body?.members.forEach(({ errorCode, memberId }, index) => {
         if (errorCode === 0) leaving[index]!.one.phase = "new"
+        if (errorCode === 0) world.removeUnusedId(member.group, memberId)
       })
     }
   })

@@ -8,6 +8,9 @@ import { zeroUuid } from "@sluice/kafka/internal/protocol/field"
 /** What a member is called that nobody has ever met. */
 export const nobody = "nobody-1"
 
+/** The groups of a script that offsets are stored for. */
+export const groupSlots = ["g1", "g2", "g3"]
+
 /** The id of no topic that there is. */
 export const strangeTopicId = "c3RyYW5nZS10b3BpYy0wMA"
 

@@ -6,15 +6,15 @@ import { inspect } from "node:util"
 
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
 import { JoinGroup } from "@sluice/kafka/internal/protocol/api/joinGroup"
-import { LeaveGroup } from "@sluice/kafka/internal/protocol/api/leaveGroup"
 import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
 import { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
+import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
 import type { AnyApi, RequestInput, ResponseOf } from "@sluice/kafka/internal/protocol/field"
 import type { TransportError } from "@sluice/kafka/Transport"
 import { Effect } from "effect"
 
 import { type Answer, comparableAnswer, describeRecords, differences } from "./answers.ts"
-import { type Names, nobody } from "./names.ts"
+import { groupSlots, type Names, nobody } from "./names.ts"
 import type { Sent, Side } from "./side.ts"
 
 /** One request, which both sides get. */
@@ -89,8 +89,6 @@ interface Outstanding {
 const patience = "10 seconds"
 /** How long a broker has to answer what the model leaves parked. Where it takes longer, a later step sees it. */
 const parkedWait = "4 millis"
-/** A group whose last member leaves while others have an id and have not joined waits for them for a millisecond. */
-const emptyGroupWait = "15 millis"
 const barrierConnection = 99
 
 /** Steps that were written before. Those whose connection is not free are left out. */
@@ -210,7 +208,6 @@ export const runScript = (model: Side, broker: Side, write: Writer): Effect.Effe
       for (const [group, leader] of newLeaders) leaders.set(group, leader)
       outstanding = parked
       for (const sent of answered) sent.step.observe?.(sent.model.answer!)
-      if (answered.some((sent) => sent.step.api === LeaveGroup)) yield* Effect.sleep(emptyGroupWait)
       const changesTopics = answered.some((sent) => topicChanges.has(sent.step.api.name))
       if (changesTopics) {
         const found = yield* agreeOnTopics(model, broker)
@@ -263,7 +260,10 @@ const isOpenChoice = (own: unknown, others: unknown, before: string | undefined)
 
 const topicChanges: ReadonlySet<string> = new Set(["CreateTopics", "DeleteTopics", "CreatePartitions"])
 
-/** Brokers learn of new and deleted topics a little after the answer: waits until this one sees what the model has. */
+/**
+ * Brokers learn of new and deleted topics a little after the answer, and forget the offsets of deleted ones after that: waits
+ * until this one sees what the model has.
+ */
 const agreeOnTopics = (model: Side, broker: Side): Effect.Effect<ReadonlyArray<string>, TransportError> =>
   Effect.gen(function*() {
     const request = { topics: null, allowAutoTopicCreation: false }
@@ -274,11 +274,22 @@ const agreeOnTopics = (model: Side, broker: Side): Effect.Effect<ReadonlyArray<s
       name: topic.name!,
       partitions: topic.partitions.map(({ partitionIndex }) => ({ partitionIndex, timestamp: -1 }))
     }))
+    const offsetsOfGroups = (side: Side) =>
+      Effect.map(
+        side.ask(barrierConnection, OffsetFetch, 8, {
+          groups: groupSlots.map((slot) => ({ groupId: side.names.of(slot), topics: null }))
+        }),
+        (body) => comparableAnswer({ _tag: "Response", body }, side.names)
+      )
+    const expectedOffsets = yield* offsetsOfGroups(model)
     let found: ReadonlyArray<string> = []
     for (let attempt = 0; attempt < 100; attempt++) {
       const seen = yield* broker.ask(barrierConnection, Metadata, 12, request)
       broker.names.learn(Metadata, undefined, seen)
-      found = differences(expected, comparableAnswer({ _tag: "Response", body: seen }, broker.names))
+      found = [
+        ...differences(expected, comparableAnswer({ _tag: "Response", body: seen }, broker.names)),
+        ...differences(expectedOffsets, yield* offsetsOfGroups(broker))
+      ]
       const offsets = yield* broker.ask(barrierConnection, ListOffsets, 7, {
         replicaId: -1,
         isolationLevel: 0,

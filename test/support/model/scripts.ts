@@ -5,6 +5,7 @@ import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
 
 import * as Groups from "./groupSteps.ts"
 import * as Logs from "./logSteps.ts"
+import { groupSlots } from "./names.ts"
 import { Random } from "./random.ts"
 import { type Step, step, type Writer } from "./script.ts"
 import * as Topics from "./topicSteps.ts"
@@ -120,7 +121,7 @@ const lastSteps = (world: World): ReadonlyArray<Step> => {
       }))
     })),
     step(9, OffsetFetch, 9, (names) => ({
-      groups: ["g1", "g2", "g3"].map((group) => ({ groupId: names.of(group), topics: null }))
+      groups: groupSlots.map((group) => ({ groupId: names.of(group), topics: null }))
     }))
   ]
 }

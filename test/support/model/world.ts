@@ -33,6 +33,8 @@ export class World {
   readonly random: Random
   readonly topics = new Map<string, Array<KnownPartition>>()
   readonly producers = new Map<string, ProducerHistory>()
+  /** By group, the ids that were given out and with which nobody was let in yet; and whose they are. */
+  private readonly unusedIds = new Map<string, Map<string, string>>()
   readonly members: ReadonlyArray<KnownMember>
 
   constructor(random: Random) {
@@ -69,6 +71,22 @@ export class World {
     let history = this.producers.get(key)
     if (history === undefined) this.producers.set(key, history = { epoch: 0, nextSequence: 0, appended: [] })
     return history
+  }
+
+  /** A member was given an id to join with. */
+  addUnusedId({ group, slot }: KnownMember, memberId: string): void {
+    const ids = this.unusedIds.get(group) ?? new Map<string, string>()
+    this.unusedIds.set(group, ids.set(memberId, slot))
+  }
+
+  /** Somebody was let in with an id, or has left with it. */
+  removeUnusedId(group: string, memberId: string): void {
+    this.unusedIds.get(group)?.delete(memberId)
+  }
+
+  /** Who has an id that nobody was let in with yet: one slot for each id. */
+  slotsOfUnusedIds(group: string): ReadonlyArray<string> {
+    return Array.from(this.unusedIds.get(group)?.values() ?? [])
   }
 
   addTopic(topic: string, partitions: number): void {

@@ -71,6 +71,19 @@ describe("CreateTopics", () => {
 })
 
 describe("DeleteTopics", () => {
+  it("refuses a topic that is named by name and by id: once, in the place of its name", () => {
+    for (const order of [[0, 1], [1, 0]]) {
+      const model = new Model({ topics: { orders: 1 } })
+      const { id } = model.cluster.requireTopic("orders")
+      const ways = [{ name: "orders" }, { name: null, topicId: id }]
+      const { responses } = model.ask(DeleteTopics, { topics: order.map((index) => ways[index]!), timeoutMs: 1000 })
+      assert.deepStrictEqual(responses.map(({ errorCode, name, topicId }) => [name, topicId, errorName(errorCode)]), [
+        ["orders", id, "InvalidRequest"]
+      ])
+      assert.strictEqual(model.cluster.requireTopic("orders").id, id)
+    }
+  })
+
   it("answers each nameless entry", () => {
     const nameless = { name: null, topicId: zeroUuid }
     const { responses } = new Model().ask(DeleteTopics, { topics: [nameless, nameless], timeoutMs: 1000 })

@@ -49,6 +49,35 @@ const fetchAt = (model: Model, offset: number, broker = 1, currentLeaderEpoch = 
   }
 }
 
+describe("with fewer in-sync replicas than the topic wants", () => {
+  it("nothing is committed, whatever the acks: consumers see it when there are enough again", () => {
+    for (const replicationDelayMs of [0, delay]) {
+      const model = replicated({ replicationDelayMs }, { "min.insync.replicas": "2" })
+      model.cluster.stopBroker(2, model.now)
+      model.cluster.stopBroker(3, model.now)
+      assert.strictEqual(send(model, "a", { acks: 1 }).outcome(), 0)
+      model.pass(delay)
+      assert.deepStrictEqual(fetchAt(model, 0), { error: "None", highWatermark: 0, values: [] })
+      model.cluster.startBroker(3, model.now)
+      model.pass(2 * delay)
+      assert.deepStrictEqual(fetchAt(model, 0), { error: "None", highWatermark: 1, values: ["a"] })
+    }
+  })
+
+  it("followers that come back are in sync with what is committed, and have time to fetch the rest", () => {
+    const model = replicated({}, { "min.insync.replicas": "2" })
+    for (const broker of [1, 2]) model.cluster.brokerHangs(broker, model.now)
+    model.pass(9000)
+    assert.strictEqual(send(model, "a", { acks: 1 }).outcome(), 0)
+    model.takeEvents()
+    for (const broker of [1, 2]) model.cluster.brokerGoesOn(broker, model.now)
+    model.pass(2 * delay)
+    assert.deepStrictEqual(partitionOf(model).inSyncReplicas, [3, 1, 2])
+    assert.lengthOf(model.takeEvents("InSyncReplicasChanged"), 2)
+    assert.deepStrictEqual(fetchAt(model, 0, 3), { error: "None", highWatermark: 1, values: ["a"] })
+  })
+})
+
 describe("a Produce with acks all", () => {
   it("is answered at once where followers are never behind", () => {
     const model = new Model({ brokers: 3, topics: { orders: 1 } })
@@ -127,15 +156,20 @@ describe("a Produce with acks all", () => {
     assert.isUndefined(model.cluster.nextDeadline())
   })
 
-  it("is not safe enough when too few replicas are in sync afterwards", () => {
-    const model = replicated({}, { "min.insync.replicas": "2" })
-    const produced = send(model, "a")
-    model.cluster.stopBroker(2, model.now)
-    assert.isTrue(produced.isParked())
-    model.cluster.stopBroker(3, model.now)
-    assert.deepInclude(produced.response(), { errorCode: 20, baseOffset: 0 })
-    assert.deepStrictEqual(valuesIn(model), ["a"])
-    assert.strictEqual(send(model, "b").outcome(), "NotEnoughReplicas")
+  it("waits where too few replicas are in sync afterwards, until it times out or there are enough", () => {
+    for (const isBackInTime of [true, false]) {
+      const model = replicated({}, { "min.insync.replicas": "2" })
+      const produced = send(model, "a")
+      model.cluster.stopBroker(2, model.now)
+      model.cluster.stopBroker(3, model.now)
+      assert.strictEqual(send(model, "b").outcome(), "NotEnoughReplicas")
+      model.pass(999)
+      assert.isTrue(produced.isParked())
+      if (isBackInTime) model.cluster.startBroker(2, model.now - delay)
+      model.pass(1)
+      assert.strictEqual(produced.outcome(), isBackInTime ? 0 : "RequestTimedOut")
+      assert.deepStrictEqual(valuesIn(model), ["a"])
+    }
   })
 
   it("does not need more in-sync replicas than there are replicas", () => {

@@ -52,6 +52,17 @@ describe("retention", () => {
     )
   })
 
+  it("tells the age of records by the brokers' wall clock, not by the time that has passed", () => {
+    const wallStartMs = 1_767_225_600_000
+    const model = withTopic({ "retention.ms": "500" }, { wallStartMs })
+    send(model, wallStartMs)
+    send(model, wallStartMs + 500)
+    model.pass(interval)
+    assert.strictEqual(startOf(model), 1)
+    model.pass(interval)
+    assert.strictEqual(startOf(model), 2)
+  })
+
   it("deletes the newest one too, goes on at the same offset, and sleeps while there is nothing", () => {
     const model = withTopic({ "retention.ms": "500" })
     send(model)

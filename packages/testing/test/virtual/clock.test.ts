@@ -93,6 +93,10 @@ describe("a virtual clock", () => {
     }
   })
 
+  it("does not jump to no time at all", () => {
+    assert.throws(() => succeed(Simulation.jumpClock(NaN)), "The clock cannot jump by NaN ms")
+  })
+
   it.effect("cannot jump outside of a simulation", () =>
     Effect.gen(function*() {
       const exit = yield* Effect.exit(Simulation.jumpClock(5))

@@ -111,6 +111,11 @@ export interface BrokerRequest<A extends AnyApi = AnyApi> {
 
 const offsetsPartitions = 50
 
+/** In a request -1 stands for the default; an operator has other ways to say that. */
+const requireCount = (what: string, count: number): void => {
+  if (!Number.isSafeInteger(count) || count < 1) throw new RangeError(`${what} is ${count}; it must be 1 or more`)
+}
+
 /**
  * A Kafka cluster as a state machine: requests and the passing of time go in, answers come out. It knows neither clock
  * nor chance nor bytes of the wire, and does the same each time.
@@ -169,14 +174,16 @@ export class Cluster {
     name: string,
     partitions: number,
     configs: Readonly<Record<string, string>> = {},
-    replicationFactor = -1
+    replicas?: number
   ): void {
+    requireCount(`Number of partitions of ${name}`, partitions)
+    if (replicas !== undefined) requireCount(`Number of replicas of ${name}`, replicas)
     createTopic(
       this.state,
       topicSpec({
         name,
         numPartitions: partitions,
-        replicationFactor,
+        replicationFactor: replicas ?? -1,
         configs: Object.entries(configs).map(([name, value]) => ({ name, value }))
       })
     )
@@ -184,12 +191,15 @@ export class Cluster {
 
   /** Gives a topic more partitions, `count` in all; throws `TopicRefused`. */
   createPartitions(name: string, count: number): void {
+    requireCount(`Number of partitions of ${name}`, count)
     createPartitions(this.state, { name, count, assignments: null })
   }
 
-  /** Deletes a topic that is there. */
+  /** Deletes a topic that is there, and not the brokers' own. */
   deleteTopic(name: string): void {
-    deleteTopic(this.state, this.requireTopic(name))
+    const topic = this.requireTopic(name)
+    if (topic.isInternal) throw new RangeError(`Topic ${name} is the brokers' own`)
+    deleteTopic(this.state, topic)
   }
 
   /** Deletes what is before an offset of a partition, which must be committed; all that is, without an offset. */

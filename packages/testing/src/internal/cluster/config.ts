@@ -23,6 +23,8 @@ export interface ClusterConfig {
   readonly brokerSessionTimeoutMs: number
   /** `log.retention.check.interval.ms`. */
   readonly logRetentionCheckIntervalMs: number
+  /** What the brokers' wall clock says at time 0, in milliseconds since 1970: the age of records is told by it. */
+  readonly wallStartMs: number
   /** How long a broker loads a group that it coordinates from now on. */
   readonly coordinatorLoadMs: number
   /** `group.initial.rebalance.delay.ms`: 0 here, so that tests need not wait. */
@@ -48,6 +50,7 @@ export const defaultConfig: ClusterConfig = {
   replicaLagTimeMaxMs: 30_000,
   brokerSessionTimeoutMs: 9000,
   logRetentionCheckIntervalMs: 300_000,
+  wallStartMs: 0,
   coordinatorLoadMs: 0,
   groupInitialRebalanceDelayMs: 0,
   groupMinSessionTimeoutMs: 6000,

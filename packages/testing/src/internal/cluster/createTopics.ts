@@ -177,6 +177,7 @@ export const addPartitions = (
         index: topic.partitions.length,
         replicas: brokerIds,
         inSyncReplicas: brokerIds.filter(state.isActive),
+        minInSyncReplicas: topic.minInsyncReplicas,
         log: new PartitionLog(topic.segmentBytes, state.config.codecs)
       })
     )

@@ -20,6 +20,8 @@ interface WantedTopic {
   readonly topicId: string
 }
 
+const keyOf = ({ name, topicId }: WantedTopic): string => `${topicId} ${name}`
+
 const refuse = ({ name, topicId }: WantedTopic, code: number, errorMessage: string) => ({
   name,
   topicId,
@@ -34,7 +36,7 @@ export const handleDeleteTopics: Handler<typeof DeleteTopics> = (state, context,
     : request.topics
   const find = ({ name, topicId }: WantedTopic) =>
     name === null ? state.topics.getById(topicId) : state.topics.get(name)
-  const keys = wanted.map(({ name, topicId }) => `${topicId} ${name}`)
+  const keys = wanted.map(keyOf)
   return {
     responses: wanted.flatMap((one, index) => {
       const byId = one.topicId !== noTopicId
@@ -46,6 +48,15 @@ export const handleDeleteTopics: Handler<typeof DeleteTopics> = (state, context,
       if (topic === undefined) {
         const code = byId ? errorCode.UnknownTopicId : errorCode.UnknownTopicOrPartition
         return refuse(one, code, "This server does not host this topic.")
+      }
+      const isNamedBothWays = keys.includes(
+        keyOf({ name: byId ? topic.name : null, topicId: byId ? noTopicId : topic.id })
+      )
+      if (isNamedBothWays) {
+        // Once for both, in the place of the name.
+        return byId
+          ? []
+          : refuse({ name: topic.name, topicId: topic.id }, errorCode.InvalidRequest, "The topic is named twice.")
       }
       if (topic.isInternal) return refuse(one, errorCode.InvalidTopicException, "The brokers need this topic.")
       deleteTopic(state, topic)

@@ -26,17 +26,10 @@ export const handleJoinGroup = (
   request: Request
 ): Reply<JoinResponse> => {
   const reply = join(state, context, request)
-  if (context.version >= 7) return reply
   // Before version 7 a refusal cannot say null.
-  const named = new Reply<JoinResponse>()
-  reply.whenAnswered((answer) =>
-    named.settle(
-      answer._tag === "Response"
-        ? { ...answer, body: { ...answer.body, protocolName: answer.body.protocolName ?? "" } }
-        : answer
-    )
-  )
-  return named
+  return context.version >= 7
+    ? reply
+    : reply.map((response) => ({ ...response, protocolName: response.protocolName ?? "" }))
 }
 
 const join = (

@@ -49,10 +49,6 @@ interface Appended {
 
 const refuse = (response: PartitionResponse): Appended => ({ response, requiredOffset: undefined })
 
-/** A topic cannot ask for more in-sync replicas than it has replicas. */
-const hasEnoughReplicas = (topic: Topic, { inSyncReplicas, replicas }: Partition): boolean =>
-  inSyncReplicas.length >= Math.min(topic.minInsyncReplicas, replicas.length)
-
 /** The rules of a leader, in the order in which a broker applies them. */
 const append = (
   state: ClusterState,
@@ -68,7 +64,7 @@ const append = (
   if (acks < -1 || acks > 1) return refuse(failed(index, errorCode.InvalidRequiredAcks))
   if (topic.isInternal) return refuse(failed(index, errorCode.InvalidTopicException))
   if (partition.leader !== context.broker.id) return refuse(notLeader(partition, context.version))
-  if (acks === -1 && !hasEnoughReplicas(topic, partition)) return refuse(failed(index, errorCode.NotEnoughReplicas))
+  if (acks === -1 && !partition.hasEnoughReplicas) return refuse(failed(index, errorCode.NotEnoughReplicas))
   const header = validateBatch(batch, topic.maxMessageBytes)
   if (typeof header === "number") return refuse(refused(partition, header))
 
@@ -102,8 +98,8 @@ interface Unsettled {
 }
 
 /**
- * Sees whether a batch is committed or never will be by this broker, and says so in its response. With too few in-sync
- * replicas it may be committed, but not as safely as the topic wants.
+ * Sees whether a batch is committed or never will be by this broker, and says so in its response. There is no
+ * `NotEnoughReplicasAfterAppend`: with too few in-sync replicas nothing is committed, and the request waits.
  */
 const settle = (state: ClusterState, context: RequestContext, unsettled: Unsettled): boolean => {
   const { partition, position, requiredOffset, responses, topic } = unsettled
@@ -116,8 +112,7 @@ const settle = (state: ClusterState, context: RequestContext, unsettled: Unsettl
     const { currentLeader, errorCode } = notLeader(partition, context.version)
     return answer({ errorCode, ...(currentLeader !== undefined && { currentLeader }) })
   }
-  if (partition.highWatermark < requiredOffset) return false
-  return hasEnoughReplicas(topic, partition) || answer({ errorCode: errorCode.NotEnoughReplicasAfterAppend })
+  return partition.highWatermark >= requiredOffset
 }
 
 /** Calls `done` when each batch is settled, or when the time is over: those that are left have timed out then. */

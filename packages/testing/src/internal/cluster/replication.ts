@@ -81,6 +81,8 @@ const updateInSyncReplicas = (state: ClusterState, partition: Partition, now: nu
       if (!isCaughtUp(state, partition, replica, now)) inSync = inSync.filter((id) => id !== brokerId)
     } else if (state.replicates(brokerId) && endOffset >= highWatermark && endOffset >= epochStartOffset) {
       inSync = [...inSync, brokerId]
+      // It may lack what is not committed, and has as long as any other to fetch it.
+      replica.caughtUpAt = now
     }
   }
   if (inSync !== partition.inSyncReplicas) changeInSyncReplicas(state, partition, inSync, now)
@@ -88,9 +90,11 @@ const updateInSyncReplicas = (state: ClusterState, partition: Partition, now: nu
 
 /**
  * The high watermark is the lowest end of the in-sync replicas; and of those that have just caught up, else they would
- * never be in sync while the log grows. Says whether it is higher now.
+ * never be in sync while the log grows. With too few in-sync replicas it stays, since Kafka 4.0 (KIP-966): nothing is
+ * committed meanwhile. Says whether it is higher now.
  */
 const raiseHighWatermark = (state: ClusterState, partition: Partition, now: number): boolean => {
+  if (!partition.hasEnoughReplicas) return false
   const { inSyncReplicas, log, replicaStates } = partition
   let lowest = log.endOffset
   for (const replica of replicaStates) {

@@ -53,6 +53,16 @@ export class Reply<Body> {
     else listener(this.given)
   }
 
+  /** The same reply with another response. */
+  map(change: (body: Body) => Body): Reply<Body> {
+    const changed = new Reply<Body>()
+    this.whenAnswered((answer) =>
+      changed.settle(answer._tag === "Response" ? { _tag: "Response", body: change(answer.body) } : answer)
+    )
+    changed.onAbandon(() => this.abandon())
+    return changed
+  }
+
   /** What is to be cleaned up if the client goes before the answer is given. */
   onAbandon(cleanUp: () => void): void {
     this.abandoned = cleanUp

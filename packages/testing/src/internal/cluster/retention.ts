@@ -22,7 +22,7 @@ const scheduleCheck = (state: ClusterState, now: number): void => {
     for (const topic of state.topics.all()) {
       if (!hasRetention(topic)) continue
       for (const partition of topic.partitions) {
-        deleteBefore(state, partition, endOfExpired(topic, partition, time), time)
+        deleteBefore(state, partition, endOfExpired(topic, partition, state.config.wallStartMs + time), time)
         if (partition.log.endOffset > partition.log.startOffset) isLeft = true
       }
     }
@@ -38,7 +38,7 @@ const scheduleCheck = (state: ClusterState, now: number): void => {
 const endOfExpired = (
   { retentionBytes, retentionMs }: Topic,
   { highWatermark, log }: Partition,
-  now: number
+  wallTime: number
 ): number => {
   const segments = log.segmentInfos()
   let surplus = retentionBytes < 0
@@ -46,7 +46,7 @@ const endOfExpired = (
     : segments.reduce((total, segment) => total + segment.bytes, 0) - retentionBytes
   let end = log.startOffset
   for (const { bytes, largestTimestamp, lastOffset } of segments) {
-    const isOld = retentionMs >= 0 && now - largestTimestamp > retentionMs
+    const isOld = retentionMs >= 0 && wallTime - largestTimestamp > retentionMs
     surplus -= bytes
     if ((!isOld && surplus < 0) || lastOffset >= highWatermark) break
     end = lastOffset + 1

@@ -39,6 +39,8 @@ export class Partition {
   /** Broker ids; the first is the preferred leader. */
   readonly replicas: ReadonlyArray<number>
   readonly replicaStates: ReadonlyArray<Replica>
+  /** `min.insync.replicas`, of which there can be no more than there are replicas. */
+  readonly minInSyncReplicas: number
   /** The replicas that may become leader. The last one stays in it when its broker stops. */
   inSyncReplicas: ReadonlyArray<number>
   /** {@link noLeader} if no broker can lead it. */
@@ -61,6 +63,7 @@ export class Partition {
     readonly index: number
     readonly replicas: ReadonlyArray<number>
     readonly inSyncReplicas: ReadonlyArray<number>
+    readonly minInSyncReplicas: number
     readonly log: PartitionLog
   }) {
     this.topicName = options.topicName
@@ -68,8 +71,14 @@ export class Partition {
     this.replicas = options.replicas
     this.replicaStates = options.replicas.map((id) => new Replica(id))
     this.inSyncReplicas = options.inSyncReplicas
+    this.minInSyncReplicas = Math.min(options.minInSyncReplicas, options.replicas.length)
     this.leader = options.inSyncReplicas[0] ?? noLeader
     this.log = options.log
+  }
+
+  /** Whether so many replicas are in sync that something can be committed. */
+  get hasEnoughReplicas(): boolean {
+    return this.inSyncReplicas.length >= this.minInSyncReplicas
   }
 
   /** Where the log of one of the replicas ends. */

@@ -43,9 +43,13 @@ const checkName = (fault: Fault, what: string, name: string): void => {
 /** Throws a `RangeError` for a fault that cannot be, in whatever network. */
 export const checkShape = (fault: Fault): void => {
   switch (fault._tag) {
+    case "Reset":
+      if (fault.during !== "request" && fault.during !== "response") {
+        fail(fault, `during is ${String(fault.during)}; it must be "request" or "response"`)
+      }
+      return checkRequest(fault, fault.on)
     case "LoseRequest":
     case "LoseResponse":
-    case "Reset":
       return checkRequest(fault, fault.on)
     case "Partition":
       return checkDuration(fault, fault.duration)

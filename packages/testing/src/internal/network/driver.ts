@@ -26,7 +26,8 @@ interface Sleeper {
  * What time it is by a clock that never jumps, in milliseconds. Microseconds are enough: a fraction that is lost in
  * conversions must not make a deadline look like one that is still to come.
  */
-const monotonic = (clock: Clock.Clock): number => Math.round(Number(clock.unsafeCurrentTimeNanos()) / 1000) / 1000
+export const monotonic = (clock: Clock.Clock): number =>
+  Math.round(Number(clock.unsafeCurrentTimeNanos()) / 1000) / 1000
 
 /**
  * Drives a network until the scope closes. Time is the clock's of whoever calls this, for all connections.

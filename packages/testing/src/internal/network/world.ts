@@ -1,11 +1,12 @@
 import type { Transport } from "@sluice/kafka/Transport"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 import type { MemoryCluster, Options } from "../../MemoryCluster.ts"
 import { Cluster } from "../cluster/cluster.ts"
 import type { ClusterConfig } from "../cluster/config.ts"
+import { millisOf } from "../millis.ts"
 import { SeededRandom } from "../random.ts"
 import * as Driver from "./driver.ts"
 import type { NetworkObserver } from "./event.ts"
@@ -31,10 +32,9 @@ export interface World {
 /** The random stream of the network; those of a simulation have small numbers. */
 const chanceOfNetwork = 1001
 
-/** A negative duration would be taken for zero in silence. */
-const checkedMillis = (name: string, duration: Duration.DurationInput): number => {
-  const millis = typeof duration === "number" ? duration : Duration.toMillis(duration)
-  if (!Number.isFinite(millis) || millis < 0) throw new RangeError(`A ${name} of ${millis} ms; it must be 0 or more`)
+const finiteMillis = (what: string, duration: Duration.DurationInput): number => {
+  const millis = millisOf(what, duration)
+  if (millis === Infinity) throw new RangeError(`${what} of ${millis} ms; it must have an end`)
   return millis
 }
 
@@ -42,9 +42,9 @@ const checkedMillis = (name: string, duration: Duration.DurationInput): number =
 export const make = (options: WorldOptions = {}): Effect.Effect<World, never, Scope.Scope> =>
   Effect.gen(function*() {
     const { brokers = 1, config, observer, seed = 0, topics = {} } = options
-    const latency = checkedMillis("latency", options.latency ?? 0)
-    const jitter = checkedMillis("jitter", options.jitter ?? 0)
-    const replicationDelayMs = checkedMillis("replication delay", options.replicationDelay ?? 0)
+    const latency = finiteMillis("A latency", options.latency ?? 0)
+    const jitter = finiteMillis("A jitter", options.jitter ?? 0)
+    const replicationDelayMs = finiteMillis("A replication delay", options.replicationDelay ?? 0)
     if (!Number.isSafeInteger(brokers) || brokers < 1) {
       throw new RangeError(`A cluster of ${brokers} brokers; it must have 1 or more`)
     }
@@ -56,7 +56,12 @@ export const make = (options: WorldOptions = {}): Effect.Effect<World, never, Sc
         host: `broker-${index + 1}.memory`,
         port: 9092
       })),
-      { replicationDelayMs, ...config },
+      {
+        replicationDelayMs,
+        // The wall clock of a simulation is set for its clients only: brokers are other machines.
+        wallStartMs: clock.unsafeCurrentTimeMillis() - Driver.monotonic(clock),
+        ...config
+      },
       observer === undefined ? undefined : (event, time) => observer({ _tag: "Cluster", time, event })
     )
     for (const [name, partitions] of Object.entries(topics)) cluster.createTopic(name, partitions)

@@ -33,6 +33,11 @@ const requireProbability = (name: string, value: number): void => {
   if (!(value >= 0 && value < 1)) throw new RangeError(`${name} is ${value}: it must be at least 0 and less than 1`)
 }
 
+/** A seed that is no whole number would be cut off to another one, in silence. */
+const requireSeed = (seed: number): void => {
+  if (!Number.isSafeInteger(seed)) throw new RangeError(`A seed of ${seed}; it must be a whole number`)
+}
+
 /** One run of a program: what is ready runs until nothing is, then time goes on to the next timer. */
 export class Simulator<A, E> {
   readonly #seed: number
@@ -54,6 +59,8 @@ export class Simulator<A, E> {
     const { earlyTimers = 0, extraYields = 0, shuffle = false } = interleaving
     requireProbability("extraYields", extraYields)
     requireProbability("earlyTimers", earlyTimers)
+    requireSeed(seed)
+    if (!(maxSteps >= 1)) throw new RangeError(`maxSteps is ${maxSteps}: it must be 1 or more`)
     this.#seed = seed
     this.#maxSteps = maxSteps
     this.#earlyTimers = earlyTimers
