@@ -242,6 +242,18 @@ describe("Accumulator", () => {
     assert.isFalse(accumulator.hasWaiters)
   })
 
+  it("admits at once who comes to wait when there is room again", () => {
+    const accumulator = make({ bufferBytes: 2000, batchBytes: 1000 })
+    const partition = led(accumulator, 0)
+    const admitted: Array<string> = []
+    while (append(accumulator, partition, "first", 400));
+    // Room is made between a caller's look and its wait: nobody else would ever admit it.
+    for (const batch of accumulator.expired(60_000)) accumulator.complete(batch)
+    accumulator.wait(partition, pendingRecord(400), "late", false, () => 60_000, () => admitted.push("late"))
+    assert.deepStrictEqual(admitted, ["late"])
+    assert.isFalse(accumulator.hasWaiters)
+  })
+
   it("bounds what is not reported, but for those who report", () => {
     const accumulator = make({ maxUnreported: 2 })
     const partition = led(accumulator, 0)

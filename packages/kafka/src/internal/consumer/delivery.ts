@@ -71,20 +71,22 @@ export class Delivery {
   }
 
   /** Waits until nobody reads. */
-  readonly unread: Effect.Effect<void> = Effect.suspend(() =>
-    this.#hasReader ? Effect.zipRight(this.#changed.wait, this.unread) : Effect.void
-  )
+  readonly unread: Effect.Effect<void> = Effect.suspend(() => {
+    const { version } = this.#changed
+    return this.#hasReader ? Effect.zipRight(this.#changed.wait(version), this.unread) : Effect.void
+  })
 
   /**
    * Waits until the reader asks for more if it was given a chunk of one of these: so that it is done with it, unless there
    * is a buffer behind the reader, which asks too early.
    */
   idle(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.#inHand !== undefined && partitions.includes(this.#inHand)
-        ? Effect.zipRight(this.#changed.wait, this.idle(partitions))
+    return Effect.suspend(() => {
+      const { version } = this.#changed
+      return this.#inHand !== undefined && partitions.includes(this.#inHand)
+        ? Effect.zipRight(this.#changed.wait(version), this.idle(partitions))
         : Effect.void
-    )
+    })
   }
 
   /** Ends every pull: without records, or with an error. */
@@ -120,6 +122,7 @@ export class Delivery {
       this.#changed.notify()
     }
     if (this.#state !== "open") return Effect.fail(this.#end)
+    const { version } = this.#changed
     for (const partition of this.#partitions.values()) {
       const chunk = this.#takeFrom(partition)
       if (chunk === undefined) continue
@@ -130,7 +133,7 @@ export class Delivery {
       this.#inHand = partition
       return Effect.succeed(chunk)
     }
-    return Effect.zipRight(this.#changed.wait, this.pull)
+    return Effect.zipRight(this.#changed.wait(version), this.pull)
   })
 
   /** The next records of one partition; none when it is drained or given up, the delivery has ended, or `goesOn` is over. */
@@ -138,8 +141,9 @@ export class Delivery {
     const pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
       if (this.#state !== "open") return Effect.fail(this.#end)
       if (partition.status !== "active" || !goesOn()) return Effect.fail(Option.none())
+      const { version } = partition.changed
       const chunk = this.#takeFrom(partition)
-      if (chunk === undefined) return Effect.zipRight(partition.changed.wait, pull)
+      if (chunk === undefined) return Effect.zipRight(partition.changed.wait(version), pull)
       return "_tag" in chunk ? Effect.fail(Option.some(chunk)) : Effect.succeed(chunk)
     })
     return pull

@@ -234,7 +234,7 @@ export class Accumulator<Entry> {
   /**
    * Queues a record that was not accepted behind those who wait in the same
    * partition. When it is this record's turn it is accepted, and `admitted` is
-   * called; the result withdraws it before that.
+   * called, perhaps at once; the result withdraws it before that.
    */
   wait(
     partition: PartitionBuffer<Entry>,
@@ -257,8 +257,12 @@ export class Accumulator<Entry> {
       partition.waiters.add(waiter)
       this.#waiting.add(partition)
     }
-    const isFirst = exempt || partition.waiters.size === 1
-    if (isFirst && this.#refusal(partition, record.size, exempt) === "full") this.#isFull = true
+    if (exempt || partition.waiters.size === 1) {
+      const refusal = this.#refusal(partition, record.size, exempt)
+      if (refusal === "full") this.#isFull = true
+      // Room was made after the caller had looked for it: it may be that nothing else will happen that admits anybody.
+      else if (refusal === undefined) this.#admit()
+    }
     return () => {
       if (exempt ? !this.#exempt.delete(waiter) : !partition.waiters.delete(waiter)) return
       if (partition.waiters.size === 0) this.#waiting.delete(partition)

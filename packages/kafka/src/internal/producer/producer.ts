@@ -295,6 +295,10 @@ export class ProducerEngine<C> implements Producer<C> {
     return from(0)
   }
 
+  #isClosedTo(exempt: boolean): boolean {
+    return this.#state === "closed" || (this.#state === "closing" && !exempt)
+  }
+
   /** Chooses the partition, once, and puts the record into its batch, now or when there is room. */
   #place(
     record: AnyRecord,
@@ -303,7 +307,7 @@ export class ProducerEngine<C> implements Producer<C> {
     exempt: boolean,
     now: number
   ): Effect.Effect<void, ProduceError> {
-    if (this.#state === "closed" || (this.#state === "closing" && !exempt)) return Effect.fail(producerClosed())
+    if (this.#isClosedTo(exempt)) return Effect.fail(producerClosed())
     const topic = this.#topics.get(record.topic.name)
     if (topic === undefined) {
       return Effect.zipRight(
@@ -320,15 +324,20 @@ export class ProducerEngine<C> implements Producer<C> {
     }
     return cancelable((resume) => {
       const { accumulator } = this
+      // It may have closed since: nobody would send this one away.
+      if (this.#isClosedTo(exempt)) {
+        resume(Effect.fail(producerClosed()))
+        return () => {}
+      }
       const waiting: Waiting = { exempt, refuse: () => resume(Effect.fail(producerClosed())) }
       const isFirst = !accumulator.hasWaiters
+      this.#waiting.add(waiting)
       const withdraw = accumulator.wait(partition, pending, entry, exempt, this.now, () => {
         entry.isAccepted = true
         this.#waiting.delete(waiting)
         this.onReady(partition.leader)
         resume(Effect.void)
       })
-      this.#waiting.add(waiting)
       // No batch lingers from now on.
       if (isFirst) this.#wakeAll()
       return () => {

@@ -1,0 +1,37 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+
+import { Signal } from "../../src/internal/consumer/signal.ts"
+
+describe("Signal", () => {
+  it.effect("wakes all that wait", () =>
+    Effect.gen(function*() {
+      const signal = new Signal()
+      const waiting = yield* Effect.fork(
+        Effect.all([signal.wait(signal.version), signal.wait(signal.version)], { concurrency: 2 })
+      )
+      yield* Effect.yieldNow()
+      assert.isNull(waiting.unsafePoll())
+      signal.notify()
+      yield* Fiber.join(waiting)
+    }))
+
+  it.effect("does not lose what happens between a look and the wait", () =>
+    Effect.gen(function*() {
+      const signal = new Signal()
+      const { version } = signal
+      signal.notify()
+      yield* signal.wait(version)
+      assert.strictEqual(signal.version, version + 1)
+    }))
+
+  it.effect("passes on to another signal", () =>
+    Effect.gen(function*() {
+      const [signal, other] = [new Signal(), new Signal()]
+      signal.alsoNotify = other
+      const { version } = other
+      signal.notify()
+      yield* other.wait(version)
+      assert.strictEqual(other.version, version + 1)
+    }))
+})
