@@ -6,7 +6,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { dirname, join, relative } from "node:path"
+import { basename, dirname, join, relative } from "node:path"
 
 import ts from "typescript"
 
@@ -225,8 +225,17 @@ const guaranteesFile = "docs/guarantees.md"
 if (!existsSync(join(root, guaranteesFile))) {
   check(guaranteesFile, ["is missing"], "it says what is guaranteed, and which test shows it")
 } else {
-  // A guarantee is a list item that begins with what happens, in bold; it names its tests as `file` “suite > title”.
-  // What is not promised has no test.
+  // A guarantee is a list item that begins with what happens, in bold; it names its tests as `file` “suite > title”, its
+  // invariants and a mutant. What is not promised has none.
+  const mutants = new Set(files("packages/testing/mutants/*.patch").map((file) => basename(file, ".patch")))
+  const checkers = new Set(
+    files("packages/testing/src/internal/simulation/checkers/*.ts").flatMap((file) =>
+      Array.from(read(file).matchAll(/^const name = "([^"]+)"$/gm), ([, name]) => name!)
+    )
+  )
+  const numbered = new Set(
+    Array.from(read("docs/internals.md").matchAll(/^\| (\d+) \|/gm), ([, number]) => number!)
+  )
   const [promised] = read(guaranteesFile).split(/^## What is not promised$/m) as [string]
   const guarantees = promised.split(/^- (?=\*\*)/m).slice(1)
   for (const guarantee of guarantees) {
@@ -244,10 +253,21 @@ if (!existsSync(join(root, guaranteesFile))) {
         if (!strings.has(part)) problems.push(`${file} has no test or suite “${part}”`)
       }
     }
+    const [, invariants = "", mutant = ""] =
+      /- Invariants: (.+?)\. Mutant: (`[^`]+`|none(?: yet)?: [^.]+)\./.exec(text) ?? []
+    if (invariants === "") problems.push("no invariants, or no mutant: end it with “Invariants: …. Mutant: ….”")
+    for (const [, checker] of invariants.matchAll(/`([^`]+)`/g)) {
+      if (!checkers.has(checker!)) problems.push(`there is no checker \`${checker}\``)
+    }
+    for (const [number] of invariants.replaceAll(/`[^`]+`/g, "").matchAll(/\d+/g)) {
+      if (!numbered.has(number)) problems.push(`docs/internals.md has no invariant ${number}`)
+    }
+    const [, patch] = /^`([^`]+)`$/.exec(mutant) ?? []
+    if (patch !== undefined && !mutants.has(patch)) problems.push(`packages/testing/mutants has no ${patch}.patch`)
     check(
       `${guaranteesFile}: “${text.slice(0, 60)}…”`,
       problems,
-      "name a test that shows it: `path/of/file.test.ts` “suite > title”"
+      "name a test that shows it, `path/of/file.test.ts` “suite > title”, its invariants and its mutant"
     )
   }
 }

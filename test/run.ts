@@ -161,7 +161,7 @@ const simulation = async (): Promise<Counts> => {
   const file = join(cache, "simulation.json")
   rmSync(file, { force: true })
   const always = 40
-  const choice = ["--seeds", `1..${always}`, "--fresh", "400", "--minutes", "1.75", "--keep-going"]
+  const choice = ["--seeds", `1..${always}`, "--fresh", "60", "--minutes", "1.75", "--keep-going"]
   // Looking into failures takes its time.
   const { code } = await run(process.execPath, ["--no-warnings", main, ...choice, "--json", file], {
     timeout: 15 * minute,
@@ -224,6 +224,20 @@ const benchmark = async (): Promise<Counts> => {
   return code === 0 ? onePassed : oneFailed
 }
 
+/** Each deliberate fault in `packages/testing/mutants` is caught by the simulation. Takes minutes: only in CI. */
+const mutants = async (): Promise<Counts> => {
+  if (!inCi) {
+    console.log("Whether the simulation catches deliberate faults is tried in CI, and by `pnpm mutants`.")
+    return none
+  }
+  const main = join(root, "packages", "testing", "test", "mutants", "main.ts")
+  const { code } = await run(process.execPath, ["--no-warnings", main], {
+    timeout: 20 * minute,
+    output: "shown"
+  })
+  return code === 0 ? onePassed : oneFailed
+}
+
 /** The version of a Node executable, or `undefined` if it does not run. */
 const versionOf = (node: string): string | undefined => {
   const answer = spawnSync(node, ["-p", "process.versions.node"], { encoding: "utf8" })
@@ -248,6 +262,7 @@ const steps: ReadonlyArray<readonly [name: string, step: () => Promise<Counts>]>
   ["lint", lint],
   ["unit tests", unitTests],
   ["simulation", simulation],
+  ["mutants", mutants],
   ["tests on Apache Kafka", kafkaTests],
   ["benchmark", benchmark],
   ["examples", examples],

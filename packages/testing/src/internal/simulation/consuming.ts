@@ -98,6 +98,10 @@ class Handling {
     )
 }
 
+/** Nobody ends reading but by closing the consumer: whoever ends before has stopped for no reason. */
+const endedByItself = (name: string, reader: Fiber.Fiber<void>): Effect.Effect<never> =>
+  Effect.zipRight(Fiber.join(reader), Effect.dieMessage(`${name} stopped reading by itself`))
+
 /** One stay of a member in the group; `until` ends it. */
 const stay = (
   plan: WorkloadPlan,
@@ -129,7 +133,7 @@ const stay = (
     }))
     recorder.add({ _tag: "MemberStarted", member })
     const reader = yield* Effect.forkDaemon(handling.read(consumer))
-    yield* Effect.raceFirst(until, Fiber.join(reader))
+    yield* Effect.raceFirst(until, endedByItself(member, reader))
     recorder.add({ _tag: "MemberClosing", member })
     return reader
   }).pipe(Effect.scoped, Effect.flatMap(Fiber.join))
@@ -173,6 +177,6 @@ export const runReader = (
           }
         })))
     )
-    yield* Effect.raceFirst(end, Fiber.join(reader))
+    yield* Effect.raceFirst(end, endedByItself(name, reader))
     return reader
   }).pipe(Effect.scoped, Effect.flatMap(Fiber.join))

@@ -9,6 +9,8 @@ export interface ProducerPlan {
   /** From the start, until it has sent its records. */
   readonly startAt: number
   readonly records: number
+  /** How long it takes to hand them over, about. */
+  readonly sendingTime: number
   readonly acks: "none" | "leader" | "all"
   readonly compression: "none" | "gzip"
   readonly linger: number
@@ -84,6 +86,7 @@ const producerPlan = (chance: SeededRandom, name: string, acks: ProducerPlan["ac
   name,
   startAt: chance.between(0, 1500),
   records: chance.between(680, 760),
+  sendingTime: chance.pick([18_000, 30_000, 42_000]),
   acks,
   compression: chance.next() < 0.25 ? "gzip" : "none",
   linger: chance.pick([0, 0, 5, 50]),
@@ -91,7 +94,7 @@ const producerPlan = (chance: SeededRandom, name: string, acks: ProducerPlan["ac
   bufferBytes: chance.pick([3000, 20_000, 200_000]),
   maxRecordBytes: 600,
   deliveryTimeout: chance.pick([2000, 8000, 30_000]),
-  closeTimeout: chance.pick([50, 1000, 30_000]),
+  closeTimeout: chance.pick([0, 5, 1000, 30_000]),
   onDelivery: chance.next() < 0.75
     ? { concurrency: chance.pick([1, 1, 4]), maxPending: chance.pick([10, 100, 1000]) }
     : undefined
@@ -140,7 +143,7 @@ export const makePlan = (seed: number): WorkloadPlan => {
       clients: [...producers, ...members].map(({ name }) => name)
     }),
     partitions,
-    minInsyncReplicas: chance.pick([1, 2]),
+    minInsyncReplicas: chance.pick([1, 2, 3]),
     latency: chance.pick([0, 1, 5]),
     jitter: chance.pick([0, 3]),
     replicationDelay: chance.pick([0, 2, 10]),
@@ -168,7 +171,7 @@ const drawFaults = (
 ): ReadonlyArray<ScheduledFault> => {
   const drawn = Fault.schedule({
     seed,
-    count: 26,
+    count: 32,
     within: healAt - calmUntil - 1000,
     brokers: Array.from({ length: brokerCount }, (_, index) => index + 1),
     topics: { [topicName]: partitions },

@@ -4,6 +4,7 @@ import type { ProduceError } from "@sluice/kafka/KafkaError"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,8 +23,7 @@ type Line = Topic.ProducerRecord<typeof topicName, string, string>
 /** The id of the record with this value. */
 export const recordId = (value: string): number => Number.parseInt(value, 10)
 
-/** How long a producer takes to hand over its records, and how many it does at a time, about. */
-const sendingTime = 42_000
+/** How many records a producer hands over at a time, about. */
 const recordsPerTurn = 11
 
 /** One producer's records, each in one of the ways in which they can be sent. */
@@ -47,13 +47,15 @@ class Sending {
     this.#firstId = (index + 1) * 10_000
   }
 
-  /** Sends all records of the plan; their outcomes may still be to come. */
+  /** Sends all records of the plan, the last ones in a hurry: outcomes are still to come when it is done. */
   readonly all: Effect.Effect<void> = Effect.gen(this, function*() {
-    const pause = Math.round(sendingTime / (this.#plan.records / recordsPerTurn))
-    while (this.#sent < this.#plan.records) {
+    const { records, sendingTime } = this.#plan
+    const pause = Math.round(sendingTime * recordsPerTurn / records)
+    while (this.#sent < records) {
       yield* this.#chance.pick(this.#ways)
       yield* Effect.sleep(Duration.millis(this.#chance.between(0, 2 * pause)))
     }
+    yield* this.#enqueue
   })
 
   /** All who wait for an outcome have it. */
@@ -100,16 +102,18 @@ class Sending {
     } else if (exit.cause._tag === "Fail") {
       const { persisted, reason } = exit.cause.error
       this.#recorder.add({ _tag: "Failed", producer, record: id, persisted, reason: reason._tag })
-    } else {
+    } else if (Cause.isInterruptedOnly(exit.cause)) {
       this.#recorder.add({ _tag: "Abandoned", producer, record: id })
+    } else {
+      // A defect ends the run.
+      throw Cause.squash(exit.cause)
     }
   }
 
   #send({ id, record }: { readonly id: number; readonly record: Line }): Effect.Effect<void> {
     return this.#producer.send(record, { correlation: id }).pipe(
       Effect.onExit((exit) => Effect.sync(() => this.#ended(id, exit))),
-      Effect.exit,
-      Effect.asVoid
+      Effect.ignore
     )
   }
 
@@ -145,24 +149,26 @@ class Sending {
   readonly #interrupted = Effect.suspend(() =>
     Effect.flatMap(
       Effect.fork(this.#send(this.#next())),
-      (fiber) => Effect.zipRight(Effect.sleep(Duration.millis(this.#chance.between(0, 20))), Fiber.interrupt(fiber))
+      (fiber) =>
+        Effect.sleep(Duration.millis(this.#chance.between(0, 20))).pipe(
+          Effect.zipRight(Fiber.interrupt(fiber)),
+          Effect.flatMap((exit) =>
+            Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause) ? Effect.failCause(exit.cause) : Effect.void
+          )
+        )
     )
   )
 
   readonly #sendAll = Effect.suspend(() => {
     const records = this.#several(30)
-    return Effect.matchCause(this.#producer.sendAll(records.map(({ record }) => record)), {
+    return Effect.match(this.#producer.sendAll(records.map(({ record }) => record)), {
       onSuccess: (places) => records.forEach(({ id }, index) => this.#ended(id, Exit.succeed(places[index]!))),
-      onFailure: (cause) =>
+      onFailure: ({ results }) =>
         records.forEach(({ id }, index) => {
-          const result = cause._tag === "Fail" ? cause.error.results[index]! : undefined
+          const result = results[index]!
           this.#ended(
             id,
-            result === undefined
-              ? Exit.die(cause)
-              : result._tag === "Acknowledged"
-              ? Exit.succeed(result.metadata)
-              : Exit.fail(result.error)
+            result._tag === "Acknowledged" ? Exit.succeed(result.metadata) : Exit.fail(result.error)
           )
         })
     })
@@ -174,18 +180,22 @@ class Sending {
     return Stream.fromIterable(records.map(({ record }) => record)).pipe(
       Stream.rechunk(7),
       Stream.run(this.#producer.sink),
-      Effect.exit,
-      Effect.map((exit) => {
-        for (const { id } of records) {
-          if (Exit.isFailure(exit)) this.#recorder.add({ _tag: "Abandoned", producer: this.#plan.name, record: id })
-        }
-      })
+      Effect.catchAll(() =>
+        Effect.sync(() => {
+          for (const { id } of records) {
+            this.#recorder.add({ _tag: "Abandoned", producer: this.#plan.name, record: id })
+          }
+        })
+      )
     )
   })
+
+  readonly #flush = Effect.suspend(() => Effect.zipRight(this.#enqueue, this.#producer.flush))
 
   readonly #ways: ReadonlyArray<Effect.Effect<void>> = [
     this.#enqueue,
     this.#enqueue,
+    this.#flush,
     this.#oneByOne,
     this.#sideBySide,
     this.#sendAll,

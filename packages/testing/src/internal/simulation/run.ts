@@ -11,6 +11,7 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 
+import type { Fault } from "../../Fault.ts"
 import type { MemoryCluster } from "../../MemoryCluster.ts"
 import * as Simulation from "../../Simulation.ts"
 import type { NetworkEvent } from "../network/event.ts"
@@ -109,6 +110,8 @@ const program = (plan: WorkloadPlan, { cluster, network, transport }: World.Worl
     recorder.add({ _tag: "Healed" })
     const settled = Effect.gen(function*() {
       yield* Fiber.joinAll(producers)
+      // What a producer left on its way when it closed may still be written.
+      yield* Effect.sleep("1 second")
       while (!isSettled(network, read)) yield* Effect.sleep("250 millis")
       return recorder.now
     })
@@ -160,14 +163,11 @@ const judge = (history: History): ReadonlyArray<Violation> => checkers.flatMap((
 /** Runs a plan and judges it: the same plan comes to the same outcome, to the step. */
 export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolean }): Outcome => {
   let recorder: Recorder | undefined
-  let faults = 0
-  const faultKinds = new Set<string>()
+  // One that is felt by several requests begins with each, and is one all the same.
+  const faults = new Set<Fault>()
   const placed: Array<PlacedEvent> = []
   const observe = (event: NetworkEvent): void => {
-    if (event._tag === "FaultBegan") {
-      faults++
-      faultKinds.add(event.fault._tag)
-    }
+    if (event._tag === "FaultBegan") faults.add(event.fault)
     if (options.timeline) placed.push({ event, position: recorder!.events.length })
     for (const each of historyOf(event)) recorder!.events.push(each)
   }
@@ -197,8 +197,8 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
     plan,
     violations,
     records: plan.producers.reduce((sum, { records }) => sum + records, 0),
-    faults,
-    faultKinds: Array.from(faultKinds).sort(),
+    faults: faults.size,
+    faultKinds: Array.from(new Set(Array.from(faults, ({ _tag }) => _tag))).sort(),
     time,
     steps,
     timeline: options.timeline ? timeline(placed, events, violations) : []
