@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 
 import { SeededRandom } from "../random.ts"
 import type { PartitionIndex } from "./history.ts"
-import { concern, groupId, type MemberPlan, sessionTimeout, type WorkloadPlan } from "./plan.ts"
+import { concern, groupId, type MemberPlan, rebalanceTimeout, sessionTimeout, type WorkloadPlan } from "./plan.ts"
 import { recordId, Records } from "./producing.ts"
 import type { Recorder } from "./recorder.ts"
 
@@ -120,7 +120,7 @@ const stay = (
       isolation: plan.isolation,
       sessionTimeout,
       heartbeatInterval: "1 second",
-      rebalanceTimeout: "8 seconds",
+      rebalanceTimeout,
       commitInterval: self.commitInterval,
       drainTimeout: self.drainTimeout,
       closeTimeout: self.closeTimeout,

@@ -71,6 +71,7 @@ export const readerName = "reader"
 
 export const brokerCount = 3
 export const sessionTimeout = 6000
+export const rebalanceTimeout = 8000
 
 /** What is drawn from a seed apart from each other. */
 export const concern = { plan: 1, producer: 100, member: 200 } as const

@@ -20,7 +20,15 @@ import * as World from "../network/world.ts"
 import { checkers } from "./checkers/index.ts"
 import { runMember, runReader } from "./consuming.ts"
 import type { History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
-import { brokerCount, groupId, readerName, sessionTimeout, topicName, type WorkloadPlan } from "./plan.ts"
+import {
+  brokerCount,
+  groupId,
+  readerName,
+  rebalanceTimeout,
+  sessionTimeout,
+  topicName,
+  type WorkloadPlan
+} from "./plan.ts"
 import { recordId, runProducer } from "./producing.ts"
 import { makeRecorder, type Recorder } from "./recorder.ts"
 import { type PlacedEvent, timeline } from "./timeline.ts"
@@ -154,7 +162,8 @@ const historyFrom = (
   timersOvertake: (plan.interleaving.earlyTimers ?? 0) > 0,
   runs: plan.members.filter(({ kind }) => kind === "run").map(({ name }) => name),
   cooperative: plan.assignor === "cooperative-sticky",
-  drainTimeout: Math.min(...plan.members.map(({ drainTimeout }) => drainTimeout)),
+  // A member that is to join again in time has half of that for its handlers.
+  drainTimeout: Math.min(rebalanceTimeout / 2, ...plan.members.map(({ drainTimeout }) => drainTimeout)),
   leftovers: [...leftovers, ...Array.from({ length: connections }, () => "a connection")]
 })
 

@@ -253,6 +253,19 @@ describe("one-owner", () => {
         started("a", 0),
         started("b", 1)
       ], full),
+      "a stream that had its partition back for a while, and never asked for more": history([
+        ...runningStream,
+        ...toA,
+        assigned(4, "b-2", "a-1"),
+        synced("b-2", 4),
+        580,
+        assigned(5, undefined, "a-1", "b-2"),
+        synced("b-2", 5),
+        assigned(6, "a-1", "b-2"),
+        synced("a-1", 6),
+        600,
+        started("a", 0)
+      ], full),
       "a stream, if something was broken": history([faultBegan(), ...runningStream, ...toA, started("a", 0)], full),
       "different partitions": history([
         { _tag: "Assigned", generation: 1, partitions: new Map([["a-1", [0]], ["b-2", [1]]]) },
@@ -281,6 +294,22 @@ describe("one-owner", () => {
         full
       ),
       "a stream before its time is over": history([...runningStream, ...toA, 20, started("a", 0)], full),
+      "a stream that began after it had its partition back": history([
+        ...runningStream,
+        ...toA,
+        processed("b", 0),
+        100,
+        assigned(4, "b-2", "a-1"),
+        synced("b-2", 4),
+        started("b", 0),
+        580,
+        assigned(5, undefined, "a-1", "b-2"),
+        synced("b-2", 5),
+        assigned(6, "a-1", "b-2"),
+        synced("a-1", 6),
+        600,
+        started("a", 0)
+      ], full),
       "a partition that was never assigned": history([...taken, started("b", 0)], full)
     }
   })

@@ -12,6 +12,8 @@ interface Running {
   readonly memberId: string | undefined
   readonly offset: number
   readonly time: number
+  /** When it began with the records that it handles one after the other. */
+  readonly since: number
 }
 
 /** Who a member is in the group, and when it was told that a partition is no longer its own. */
@@ -32,6 +34,7 @@ const check: Checker = (history) => {
   const expelled = new Set<string>()
   const identities = new Map<string, Identity>()
   const running = new Map<PartitionIndex, Map<string, Running>>()
+  const last = new Map<string, Running>()
   const runningIn = (partition: PartitionIndex): Map<string, Running> => {
     let found = running.get(partition)
     if (found === undefined) running.set(partition, found = new Map())
@@ -63,7 +66,12 @@ const check: Checker = (history) => {
         const before = identities.get(member)
         const takenAt = before?.takenAt ?? new Map<PartitionIndex, number>()
         const now = assignments.of(generation, memberId)
-        for (const partition of before?.assigned ?? []) if (!now.includes(partition)) takenAt.set(partition, time)
+        for (const partition of before?.assigned ?? []) {
+          if (now.includes(partition)) continue
+          // It may have been given back, and taken again, while the reader went on with what it had before.
+          const since = runningIn(partition).get(member)?.since ?? Infinity
+          if (since > (takenAt.get(partition) ?? -Infinity)) takenAt.set(partition, time)
+        }
         identities.set(member, { memberId, assigned: now, takenAt })
         break
       }
@@ -76,7 +84,11 @@ const check: Checker = (history) => {
           violations.add(`${member} was given ${partition}/${offset}, and the partition was never assigned to it`, time)
         }
         const memberId = identities.get(member)?.memberId
-        const self: Running = { member, memberId, offset, time }
+        const key = `${member}/${partition}`
+        const before = last.get(key)
+        const since = before?.offset === offset - 1 ? before.since : time
+        const self: Running = { member, memberId, offset, time, since }
+        last.set(key, self)
         const isOwner = assignments.lastOwner(partition) === memberId
         const handlers = runningIn(partition)
         for (const other of handlers.values()) {
