@@ -307,4 +307,25 @@ describe("Accumulator", () => {
     assert.isFalse(accumulator.hasWaiters)
     assert.isBelow(performance.now() - start, 2000)
   })
+
+  it("admits others when a split has used up the share of whose turn it was", () => {
+    const accumulator = make()
+    const admitted: Array<string> = []
+    const [large, other] = [led(accumulator, 0), led(accumulator, 1)]
+    for (const entry of ["a", "b"]) append(accumulator, large, entry, 400)
+    for (const index of [2, 3, 4]) {
+      const partition = led(accumulator, index)
+      partition.leader = 2
+      for (const entry of ["c", "d"]) append(accumulator, partition, entry, 900)
+    }
+    const [batch] = accumulator.drain(1, 0, 10_000)
+    append(accumulator, other, "e", 350)
+    submit(accumulator, large, "for all", 1030, admitted)
+    submit(accumulator, other, "behind", 50, admitted)
+    assert.deepStrictEqual(admitted, [])
+    const { chunks } = decodeRecords(batch!.bytes!, { fetchOffset: 0 })
+    assert.isTrue(accumulator.landed(batch!))
+    accumulator.split(batch!, chunks.flatMap((chunk) => chunk.records), 0)
+    assert.deepStrictEqual(admitted, ["behind"])
+  })
 })

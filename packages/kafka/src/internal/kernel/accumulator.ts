@@ -436,6 +436,8 @@ export class Accumulator<Entry> {
     partition.queue.unshift(parts[0]!, parts[1]!)
     this.nextEpoch(partition)
     this.#active.add(partition)
+    // Its header more may have used up the share of whose turn it is.
+    if (this.hasWaiters) this.#admit()
   }
 
   /** From now until the result is called no batch lingers. */
