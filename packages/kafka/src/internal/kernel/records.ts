@@ -10,7 +10,8 @@ import {
 } from "./batchHeader.ts"
 import { BatchRecords } from "./batchRecords.ts"
 import { readInt16, readInt32, readInt64 } from "./bigEndian.ts"
-import { builtInCodecs, type CodecLookup, compressionTypes, ExpandedTooLarge } from "./compression.ts"
+import { builtInCodecs, type CodecLookup, missingCodec } from "./compression.ts"
+import { ExpandedTooLarge } from "./expandedTooLarge.ts"
 import { RecordError, type RecordErrorReason } from "./recordError.ts"
 import type { RecordView } from "./recordView.ts"
 import { MalformedBytes } from "./varint.ts"
@@ -21,7 +22,7 @@ export interface DecodeOptions {
   readonly fetchOffset: number
   /** For read_committed: what the response lists. Absent or `null` reads uncommitted records too. */
   readonly abortedTransactions?: ReadonlyArray<AbortedTransaction> | null | undefined
-  /** Default: the codecs that need nothing but Node. */
+  /** Default: all that there are. */
   readonly codecs?: CodecLookup | undefined
   /** Bytes that one batch may take when it is expanded; default 128 MiB. */
   readonly maxExpandedSize?: number | undefined
@@ -185,14 +186,7 @@ export class RecordsReader {
   private expand(compression: number, compressed: Uint8Array): Buffer | undefined {
     const position = this.openPosition
     const codec = this.codecs(compression)
-    if (codec === undefined) {
-      const name = Object.entries(compressionTypes).find(([, number]) => number === compression)?.[0]
-      return this.fail(
-        "UnsupportedCompression",
-        position,
-        `There is no codec for compression type ${name ?? compression}`
-      )
-    }
+    if (codec === undefined) return this.fail("UnsupportedCompression", position, missingCodec(compression))
     try {
       const expanded = codec.decompress(compressed, this.maxExpandedSize)
       if (expanded.length <= this.maxExpandedSize) return asBuffer(expanded)
