@@ -127,7 +127,11 @@ describe("records of Kafka's own producer are read by our consumer", () => {
   const settings = {
     "plain, without idempotence": { "enable.idempotence": false, acks: 1 },
     "idempotent, in small batches": { "enable.idempotence": true, "batch.size": 500 },
-    "gzip, in one batch": { "compression.type": "gzip", "linger.ms": 50 }
+    "gzip, in one batch": { "compression.type": "gzip", "linger.ms": 50 },
+    "snappy, in one batch": { "compression.type": "snappy", "linger.ms": 50 },
+    "lz4, in one batch": { "compression.type": "lz4", "linger.ms": 50 },
+    "lz4 at its highest level": { "compression.type": "lz4", "compression.lz4.level": 17, "linger.ms": 50 },
+    "zstd, in one batch": { "compression.type": "zstd", "linger.ms": 50 }
   }
   for (const [name, properties] of Object.entries(settings)) {
     test(
@@ -187,16 +191,14 @@ describe("records of Kafka's own producer are read by our consumer", () => {
   )
 
   test(
-    "a batch in a compression that we do not read is a typed error, which names it",
-    Effect.forEach(["snappy", "lz4", "zstd"], (codec) =>
+    "batches of many blocks, in each compression",
+    Effect.forEach(["gzip", "snappy", "lz4", "zstd"], (codec) =>
       Effect.gen(function*() {
         const topic = yield* makeTopic(1)
-        yield* produceByJava(topic, [{ value: "x".repeat(1_000) }], { "compression.type": codec })
-        const consumer = yield* Consumer.assign({ topics: [topic] })
-        const error = yield* Effect.flip(Stream.runDrain(consumer.records))
-        const { _tag, partition, topic: name } = error.reason
-        assert.deepStrictEqual([error._tag, _tag, name, partition], ["FatalError", "CorruptRecords", topic.name, 0])
-        assert.include(error.message, codec)
+        const values = Array.from({ length: 6 }, (_, number) => `${number} `.repeat(50_000))
+        const properties = { "compression.type": codec, "batch.size": 700_000, "linger.ms": 200 }
+        yield* produceByJava(topic, values.map((value) => ({ value })), properties)
+        assert.deepStrictEqual((yield* readByOurs(topic, values.length)).map(({ value }) => value), values)
       }), { concurrency: "unbounded", discard: true })
   )
 })
@@ -205,6 +207,11 @@ describe("our records are read by Kafka's own consumers", () => {
   const settings: ReadonlyArray<readonly [name: string, options: Producer.ProducerOptions, isolation: string]> = [
     ["idempotent", { batchBytes: 2_000 }, "read_committed"],
     ["gzip", { compression: "gzip", linger: "20 millis" }, "read_committed"],
+    ["snappy", { compression: "snappy", linger: "20 millis" }, "read_committed"],
+    ["lz4", { compression: "lz4", linger: "20 millis" }, "read_committed"],
+    ["zstd", { compression: "zstd", linger: "20 millis" }, "read_committed"],
+    ["gzip, small", { compression: { type: "gzip", level: 9 }, linger: "20 millis" }, "read_committed"],
+    ["zstd, fast", { compression: { type: "zstd", level: -5 }, linger: "20 millis" }, "read_committed"],
     ["without idempotence, gzip", { idempotent: false, compression: "gzip", batchBytes: 2_000 }, "read_uncommitted"],
     ["acks leader", { acks: "leader" }, "read_uncommitted"]
   ]
@@ -234,6 +241,18 @@ describe("our records are read by Kafka's own consumers", () => {
       })
     )
   }
+
+  test(
+    "batches of many blocks, in each compression",
+    Effect.forEach(["gzip", "snappy", "lz4", "zstd"] as const, (compression) =>
+      Effect.gen(function*() {
+        const topic = yield* makeTopic(1)
+        const producer = yield* Producer.make({ compression, linger: "20 millis" })
+        const values = Array.from({ length: 6 }, (_, number) => `${number} `.repeat(50_000))
+        yield* producer.sendAll(values.map((value) => topic.record({ key: null, value: encode(value) })))
+        assert.deepStrictEqual(fromJava(yield* consumeByJava(topic)).map(({ value }) => value), values)
+      }), { concurrency: "unbounded", discard: true })
+  )
 
   test(
     "by its console consumer",

@@ -1,7 +1,13 @@
 /** Batches that are damaged, records that cannot be decoded, and logs with gaps. */
 import { assert, describe, it } from "@effect/vitest"
 import { Consumer, type KafkaError, Serde, Topic } from "@sluice/kafka"
-import { batchField, batchHeaderSize, batchLengthEnd } from "@sluice/kafka/internal/kernel/batchHeader"
+import {
+  batchField,
+  batchHeaderSize,
+  batchLengthEnd,
+  computeBatchCrc,
+  readBatchHeader
+} from "@sluice/kafka/internal/kernel/batchHeader"
 import { writeInt32 } from "@sluice/kafka/internal/kernel/bigEndian"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Chunk, Effect, Exit, Fiber, Stream, TestClock } from "effect"
@@ -111,6 +117,31 @@ describe("a damaged batch", () => {
       assert.isTrue(Exit.isFailure(exit))
       assert.deepStrictEqual(seen.of(0), range(0, 10))
       assert.deepStrictEqual(yield* committed(), { 0: 10 })
+    }).pipe(inWorld({ topics: { numbers: 1 } }, {}, rewrite))
+  })
+})
+
+describe("a batch in a compression that there is no codec for", () => {
+  it.effect("ends the stream at once, which says so, and costs none of those before it", () => {
+    const { rewrite, state } = damaging(Infinity, (bytes) => {
+      const { size } = readBatchHeader(bytes, 0)
+      bytes[size + batchField.attributes + 1] = 5
+      writeInt32(bytes, size + batchField.crc, computeBatchCrc(bytes, size, bytes.length - size))
+    })
+    return Effect.gen(function*() {
+      yield* write(0, range(0, 10))
+      yield* write(0, range(10, 20))
+      const { consumer } = yield* member()
+      const seen = new Seen()
+      const error = yield* passing(Effect.flip(consumer.run(seen.handler)))
+      assert.deepStrictEqual(
+        [error._tag, error.scope, error.reason],
+        ["FatalError", "partition", { _tag: "CorruptRecords", topic: "numbers", partition: 0 }]
+      )
+      assert.match(error.message, /at offset 10: there is no codec for compression type 5$/)
+      assert.deepStrictEqual(seen.of(0), range(0, 10))
+      assert.deepStrictEqual(yield* committed(), { 0: 10 })
+      assert.strictEqual(state.answers, 1)
     }).pipe(inWorld({ topics: { numbers: 1 } }, {}, rewrite))
   })
 })

@@ -1,4 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Check } from "@sluice/kafka/internal/cluster/settings"
+import { codecLookup, gzip } from "@sluice/kafka/internal/kernel/compression"
+import { parseCompression } from "@sluice/kafka/internal/producer/compression"
 import * as Kafka from "@sluice/kafka/Kafka"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
@@ -97,7 +100,7 @@ describe("a producer's options", () => {
   const bad = each({
     acks: ["1", 1, -1, true, null, "ALL"],
     idempotent: ["yes", 1, null],
-    compression: ["zip", true, 1, null],
+    compression: ["zip", true, 1, null, 4],
     linger: [...badDurations, "2 minutes", "1 hour"],
     batchBytes: badBytes,
     maxRecordBytes: badBytes,
@@ -116,6 +119,43 @@ describe("a producer's options", () => {
         assert.deepStrictEqual((yield* Wires).connects, [])
       }).pipe(Effect.scoped, Effect.provide(wired())))
   }
+
+  for (
+    const [what, compression, message] of [
+      ["no type", {}, "compression.type must be"],
+      ["a type without levels", { type: "lz4", level: 1 }, "compression.type must be"],
+      [
+        "level 0 of gzip",
+        { type: "gzip", level: 0 },
+        "compression.level must be a whole number between 1 and 9, got 0"
+      ],
+      ["level 10 of gzip", { type: "gzip", level: 10 }, "compression.level must be a whole number between 1 and 9"],
+      [
+        "level 23 of zstd",
+        { type: "zstd", level: 23 },
+        "compression.level must be a whole number between -131072 and 22"
+      ],
+      ["half a level", { type: "zstd", level: 1.5 }, "compression.level must be a whole number"],
+      ["a level of text", { type: "gzip", level: "9" }, "compression.level must be a whole number"]
+    ] as const
+  ) {
+    it.effect(`compression with ${what}`, () =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Producer.make({ compression: compression as any }))
+        assert.deepStrictEqual([error._tag, error.reason], ["FatalError", { _tag: "InvalidArgument" }])
+        assert.include(error.message, `Producer: ${message}`)
+      }).pipe(Effect.scoped, Effect.provide(wired())))
+  }
+
+  it.effect("compression that this Node lacks", () =>
+    Effect.gen(function*() {
+      const lacks = codecLookup([gzip])
+      for (const compression of ["zstd", { type: "zstd", level: 1 }] as const) {
+        const error = yield* Effect.flip(parseCompression(new Check("Producer"), compression, lacks))
+        assert.deepStrictEqual([error._tag, error.reason], ["FatalError", { _tag: "InvalidArgument" }])
+        assert.include(error.message, "Producer: compression is \"zstd\", and zstd needs Node 22.15 or 23.8, or newer")
+      }
+    }))
 
   const badDelivery = each({
     handler: [undefined, "no", {}],

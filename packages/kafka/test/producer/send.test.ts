@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readBatchHeader } from "@sluice/kafka/internal/kernel/batchHeader"
+import { compressionTypes } from "@sluice/kafka/internal/kernel/compression"
 import { keyedPartition } from "@sluice/kafka/internal/kernel/partitioner"
 import { recordSizeUpperBound } from "@sluice/kafka/internal/kernel/recordBatch"
 import * as Producer from "@sluice/kafka/Producer"
@@ -112,15 +113,26 @@ describe("send", () => {
       }
     }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 2 } }, { requestTimeout: "1 second" }))))
 
-  it.effect("compresses with gzip", () =>
-    Effect.gen(function*() {
-      const producer = yield* Producer.make({ compression: "gzip" })
-      yield* producer.sendAll(count(500).map((value) => line(value.repeat(10))))
-      assert.deepStrictEqual(yield* values(), count(500).map((value) => value.repeat(10)))
-      const [batch] = written(yield* Wires)
-      assert.strictEqual(readBatchHeader(batch!.bytes, 0).attributes & 7, 1)
-      assert.isBelow(batch!.bytes.length, 500 * 10)
-    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+  for (
+    const [name, compression] of [
+      ["gzip", "gzip"],
+      ["snappy", "snappy"],
+      ["lz4", "lz4"],
+      ["zstd", "zstd"],
+      ["gzip", { type: "gzip", level: 1 }],
+      ["zstd", { type: "zstd", level: 19 }]
+    ] as const
+  ) {
+    it.effect(`compresses with ${JSON.stringify(compression)}`, () =>
+      Effect.gen(function*() {
+        const producer = yield* Producer.make({ compression })
+        yield* producer.sendAll(count(500).map((value) => line(value.repeat(10))))
+        assert.deepStrictEqual(yield* values(), count(500).map((value) => value.repeat(10)))
+        const [batch] = written(yield* Wires)
+        assert.strictEqual(readBatchHeader(batch!.bytes, 0).attributes & 7, compressionTypes[name])
+        assert.isBelow(batch!.bytes.length, 500 * 20)
+      }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+  }
 
   it.effect("lingers for more records, and no longer", () =>
     Effect.gen(function*() {
@@ -155,9 +167,9 @@ describe("send", () => {
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster
       yield* cluster.createTopic("lines", { config: { "max.message.bytes": "1000" } })
-      for (const compression of ["none", "gzip"] as const) {
+      for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"] as const) {
         const producer = yield* Producer.make({ compression, linger: "1 second" })
-        // gzip cannot make these any smaller.
+        // However they are compressed, a hundred of them are too large.
         const text = (i: number) =>
           `${compression}${Array.from({ length: 40 }, (_, k) => (i * 7919 + k * 104729) % 997).join("")}`
         const all = Array.from({ length: 100 }, (_, i) => text(i))

@@ -55,7 +55,10 @@ export const gzip: Codec = gzipAt(compressionLevels.gzip.default)
 
 type Zstd = Pick<typeof nodeZlib, "constants" | "zstdCompressSync" | "zstdDecompressSync">
 
-/** zstd, at a level from -131,072, fast, to 22, small; `undefined` where Node lacks it, as it does before 22.15 and 23.8. */
+/**
+ * zstd, at a level from -131,072, fast, to 22, small; `undefined` where Node lacks it, as it does before 22.15 and 23.8.
+ * The first versions that have it take a frame that is cut off for a shorter one: what is missing then are records.
+ */
 export const zstdAt = (level: number, zlib: Partial<Zstd> = nodeZlib): Codec | undefined => {
   const { constants, zstdCompressSync, zstdDecompressSync } = zlib
   if (constants === undefined || zstdCompressSync === undefined || zstdDecompressSync === undefined) return undefined

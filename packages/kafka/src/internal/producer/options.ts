@@ -5,7 +5,8 @@ import type { FatalError } from "../../KafkaError.ts"
 import type { Delivery, ProducerOptions } from "../../Producer.ts"
 import { Check } from "../cluster/settings.ts"
 import { invalidArgument } from "../errors.ts"
-import { type Codec, gzip } from "../kernel/compression.ts"
+import type { Codec } from "../kernel/compression.ts"
+import { parseCompression } from "./compression.ts"
 
 /** A producer's options, checked, with their defaults. Durations in milliseconds where the kernel takes them. */
 export interface ProducerSettings {
@@ -46,7 +47,7 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
         invalidArgument(`Producer: idempotent needs acks "all", and acks is "${acks}"`)
       )
     }
-    const compression = yield* check.oneOf("compression", options.compression, "none", ["none", "gzip"])
+    const codec = yield* parseCompression(check, options.compression)
     const linger = yield* check.duration("linger", options.linger, 0)
     const maxRecordBytes = yield* check.integer("maxRecordBytes", options.maxRecordBytes, mib, { min: 1, max: 2 ** 30 })
     const batchBytes = yield* check.integer("batchBytes", options.batchBytes, mib, { min: 1, max: 2 ** 30 })
@@ -80,7 +81,7 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
     return {
       acks: acks === "none" ? 0 : acks === "leader" ? 1 : -1,
       idempotent: acks === "all" && options.idempotent !== false,
-      codec: compression === "gzip" ? gzip : undefined,
+      codec,
       linger,
       batchBytes,
       maxRecordBytes,
