@@ -40,6 +40,8 @@ export type ClientReasonTag =
   | "InvalidArgument"
   /** A serializer threw; nothing was sent. */
   | "SerializationFailed"
+  /** A partitioner threw, or chose a partition that the topic does not have; nothing was sent. */
+  | "PartitionerFailed"
   /** A deserializer threw. */
   | "DeserializationFailed"
   /** A batch of records is damaged, or in a format or compression that this client does not read. */

@@ -19,6 +19,7 @@ import * as internal from "./internal/producer/producer.ts"
 import { producerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
 import type { KafkaError, ProduceError, SendAllError } from "./KafkaError.ts"
+import type { Partitioner } from "./Partitioner.ts"
 import type * as Topic from "./Topic.ts"
 
 /**
@@ -124,6 +125,8 @@ export interface ProducerOptions<C = never, R = never> {
   readonly linger?: Duration.DurationInput | undefined
   /** A batch is full at this many bytes, before compression. Default 1 MiB. Brokers refuse batches over their `message.max.bytes` (1 MiB): they are split. */
   readonly batchBytes?: number | undefined
+  /** Which partition a record goes to that does not say so itself. Default `Partitioner.murmur2`, as Kafka's Java client. */
+  readonly partitioner?: Partitioner | undefined
   /** A larger record is refused at once. Default 1 MiB. */
   readonly maxRecordBytes?: number | undefined
   /** Bytes of accepted records that have no outcome yet; past it senders wait their turn. Default 32 MiB. */

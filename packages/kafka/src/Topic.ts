@@ -49,7 +49,10 @@ export type Any = Topic<string, any, any>
  * @category models
  */
 export interface RecordFields<K, V> {
-  /** Chooses the partition, by Kafka's murmur2. Without a key records stick to one partition for the length of a batch. */
+  /**
+   * Chooses the partition, by the producer's `partitioner`: Kafka's murmur2 by default, with which records without a key
+   * stick to one partition for the length of a batch.
+   */
   readonly key?: K | null | undefined
   readonly value: V
   /** A string is written in UTF-8. */

@@ -3,3 +3,6 @@ export const producerTypeId = "~@sluice/kafka/Producer"
 
 /** Of `Consumer`. */
 export const consumerTypeId = "~@sluice/kafka/Consumer"
+
+/** Of `Partitioner`. */
+export const partitionerTypeId = "~@sluice/kafka/Partitioner"

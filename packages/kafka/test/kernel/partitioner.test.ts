@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { keyedPartition, nextSticky } from "@sluice/kafka/internal/kernel/partitioner"
+import { anyPartition, nextInTurn, nextSticky } from "@sluice/kafka/internal/kernel/partitioner"
 import { FastCheck } from "effect"
 
 interface Partition {
@@ -13,7 +13,7 @@ const partition = FastCheck.record<Partition>({
 })
 const random = FastCheck.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 const choose = (current: number, partitions: ReadonlyArray<Partition>, random: number): number =>
-  nextSticky(current, partitions, ({ crowded }) => crowded, random)
+  nextSticky(current, partitions, ({ crowded }) => crowded, () => random)
 
 describe("nextSticky", () => {
   it("takes the best there is: led and with room, else led, else any", () => {
@@ -56,14 +56,64 @@ describe("nextSticky", () => {
   })
 })
 
-describe("keyedPartition", () => {
-  it("is always one of the partitions, and the same for the same key", () => {
-    FastCheck.assert(
-      FastCheck.property(FastCheck.uint8Array(), FastCheck.integer({ min: 1, max: 1000 }), (key, count) => {
-        const choice = keyedPartition(key, count)
-        assert.isTrue(Number.isInteger(choice) && choice >= 0 && choice < count)
-        assert.strictEqual(keyedPartition(Uint8Array.from(key), count), choice)
-      })
-    )
+const leaders = (...leaders: ReadonlyArray<number>) => leaders.map((leader) => ({ leader }))
+
+/** Gives these numbers, one after the other. */
+const given = (...numbers: ReadonlyArray<number>) => {
+  let next = 0
+  return () => numbers[next++]!
+}
+
+/** The partitions that are chosen one after the other. */
+const inTurn = (start: number, partitions: ReadonlyArray<{ readonly leader: number }>, times: number) => {
+  let current = start
+  return Array.from({ length: times }, () => current = nextInTurn(current, partitions, () => 0.5))
+}
+
+describe("nextInTurn", () => {
+  it("goes round", () => {
+    assert.deepStrictEqual(inTurn(2, leaders(1, 1, 1, 1), 6), [3, 0, 1, 2, 3, 0])
+  })
+
+  it("begins anywhere", () => {
+    const starts = [0, 0.3, 0.6, 0.99].map((random) => nextInTurn(-1, leaders(1, 1, 1, 1), () => random))
+    assert.deepStrictEqual(starts, [0, 1, 2, 3])
+  })
+
+  it("leaves out partitions without a leader, as long as there are others", () => {
+    assert.deepStrictEqual(inTurn(0, leaders(1, -1, -1, 1), 4), [3, 0, 3, 0])
+    assert.deepStrictEqual(inTurn(0, leaders(-1, -1, -1), 4), [1, 2, 0, 1])
+  })
+
+  it("goes on where there are more partitions, or fewer, than before", () => {
+    assert.deepStrictEqual(inTurn(1, leaders(1, 1, 1), 2), [2, 0])
+    assert.deepStrictEqual(inTurn(7, leaders(1, 1, 1), 2), [2, 0])
+  })
+
+  it("recovers from a topic that had no partitions", () => {
+    const none = nextInTurn(0, [], () => 0.5)
+    assert.isUndefined([][none])
+    assert.strictEqual(nextInTurn(none, leaders(1, 1), () => 0.5), 1)
+  })
+})
+
+describe("anyPartition", () => {
+  it("takes each as often as another", () => {
+    const counts = new Array<number>(5).fill(0)
+    for (let i = 0; i < 500; i++) counts[anyPartition(leaders(1, 1, 1, 1, 1), () => i / 500)]!++
+    assert.deepStrictEqual(counts, [100, 100, 100, 100, 100])
+  })
+
+  it("takes each that has a leader as often as another, and no others", () => {
+    const counts = new Array<number>(4).fill(0)
+    for (let i = 0; i < 100; i++) {
+      for (let j = 0; j < 100; j++) counts[anyPartition(leaders(1, -1, 1, -1), given(i / 100, j / 100))]!++
+    }
+    assert.deepStrictEqual(counts, [5000, 0, 5000, 0])
+  })
+
+  it("takes any where none has a leader", () => {
+    assert.strictEqual(anyPartition(leaders(-1, -1, -1), () => 0.5), 1)
+    assert.isUndefined([][anyPartition([], () => 0.5)])
   })
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readBatchHeader } from "@sluice/kafka/internal/kernel/batchHeader"
 import { compressionTypes } from "@sluice/kafka/internal/kernel/compression"
-import { keyedPartition } from "@sluice/kafka/internal/kernel/partitioner"
+import { partitionForKey } from "@sluice/kafka/internal/kernel/murmur2"
 import { recordSizeUpperBound } from "@sluice/kafka/internal/kernel/recordBatch"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
@@ -208,7 +208,7 @@ describe("partitions", () => {
       const producer = yield* Producer.make()
       for (const key of ["", "a", "key", "ключ", "x".repeat(300)]) {
         const { partition } = yield* producer.send(line("v", { key }))
-        assert.strictEqual(partition, keyedPartition(bytes(key), 6))
+        assert.strictEqual(partition, partitionForKey(bytes(key), 6))
         assert.strictEqual((yield* producer.send(line("v", { key, partition: 5 }))).partition, 5)
       }
     }).pipe(Effect.scoped, Effect.provide(memory(sixPartitions))))

@@ -1,35 +1,62 @@
-import { partitionForKey } from "./murmur2.ts"
-
-/** Where records without a key go at the moment. */
-export interface StickyPartition {
-  current: number
+/** A partition, as far as its choice depends on it: its leader is -1 while it has none. */
+interface Candidate {
+  readonly leader: number
 }
 
-/** The partition of a record with a key: as Kafka's Java client chooses. */
-export const keyedPartition = partitionForKey
+/** An index below `count`; `random` is between 0 (included) and 1. */
+const below = (count: number, random: number): number => Math.floor(random * count)
+
+/** The indices of the partitions that have a leader. */
+const ledIn = (partitions: ReadonlyArray<Candidate>): Array<number> => {
+  const led: Array<number> = []
+  for (let i = 0; i < partitions.length; i++) if (partitions[i]!.leader !== -1) led.push(i)
+  return led
+}
 
 /**
  * Another partition for the next batch of records without a key (KIP-480): any
  * that has a leader and is not crowded, but the current one; if there is none,
  * any that has a leader; else any at all.
  *
- * @param random between 0 (included) and 1
+ * @param random gives numbers between 0 (included) and 1
  */
-export const nextSticky = <P extends { readonly leader: number }>(
+export const nextSticky = <P extends Candidate>(
   current: number,
   partitions: ReadonlyArray<P>,
   isCrowded: (partition: P) => boolean,
-  random: number
+  random: () => number
 ): number => {
-  const led: Array<number> = []
-  const free: Array<number> = []
-  for (let i = 0; i < partitions.length; i++) {
-    const partition = partitions[i]!
-    if (partition.leader === -1) continue
-    led.push(i)
-    if (i !== current && !isCrowded(partition)) free.push(i)
-  }
-  if (free.length > 0) return free[Math.floor(random * free.length)]!
+  const led = ledIn(partitions)
+  const free = led.filter((i) => i !== current && !isCrowded(partitions[i]!))
+  if (free.length > 0) return free[below(free.length, random())]!
   if (led.includes(current)) return current
-  return led.length > 0 ? led[Math.floor(random * led.length)]! : Math.floor(random * partitions.length)
+  return led.length > 0 ? led[below(led.length, random())]! : below(partitions.length, random())
+}
+
+/**
+ * The partition after `current` that has a leader; the one after it if none has.
+ * The first one, after -1, is anywhere, or producers that live for a few records
+ * would send them all to the same.
+ */
+export const nextInTurn = (
+  current: number,
+  partitions: ReadonlyArray<Candidate>,
+  random: () => number
+): number => {
+  const count = partitions.length
+  const first = current >= 0 ? (current + 1) % count : below(count, random())
+  for (let i = 0; i < count; i++) {
+    const next = (first + i) % count
+    if (partitions[next]!.leader !== -1) return next
+  }
+  return first
+}
+
+/** Any partition that has a leader, each as likely as another; any at all if none has. */
+export const anyPartition = (partitions: ReadonlyArray<Candidate>, random: () => number): number => {
+  const choice = below(partitions.length, random())
+  // Most often all have one: no list is made for each record then.
+  if (partitions[choice]?.leader !== -1) return choice
+  const led = ledIn(partitions)
+  return led.length > 0 ? led[below(led.length, random())]! : choice
 }

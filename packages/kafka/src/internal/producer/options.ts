@@ -2,11 +2,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import type { FatalError } from "../../KafkaError.ts"
+import { murmur2 } from "../../Partitioner.ts"
 import type { Delivery, ProducerOptions } from "../../Producer.ts"
 import { Check } from "../cluster/settings.ts"
 import { invalidArgument } from "../errors.ts"
 import type { Codec } from "../kernel/compression.ts"
 import { parseCompression } from "./compression.ts"
+import { isRouting, type Routing } from "./partitioner.ts"
 
 /** A producer's options, checked, with their defaults. Durations in milliseconds where the kernel takes them. */
 export interface ProducerSettings {
@@ -14,6 +16,7 @@ export interface ProducerSettings {
   readonly acks: 0 | 1 | -1
   readonly idempotent: boolean
   readonly codec: Codec | undefined
+  readonly partitioner: Routing
   readonly linger: Duration.Duration
   readonly batchBytes: number
   readonly maxRecordBytes: number
@@ -48,6 +51,10 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
       )
     }
     const codec = yield* parseCompression(check, options.compression)
+    const partitioner: unknown = options.partitioner === undefined ? murmur2 : options.partitioner
+    if (!isRouting(partitioner)) {
+      return yield* check.fail("partitioner", "must be one of `Partitioner`, or made by `Partitioner.make`")
+    }
     const linger = yield* check.duration("linger", options.linger, 0)
     const maxRecordBytes = yield* check.integer("maxRecordBytes", options.maxRecordBytes, mib, { min: 1, max: 2 ** 30 })
     const batchBytes = yield* check.integer("batchBytes", options.batchBytes, mib, { min: 1, max: 2 ** 30 })
@@ -82,6 +89,7 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
       acks: acks === "none" ? 0 : acks === "leader" ? 1 : -1,
       idempotent: acks === "all" && options.idempotent !== false,
       codec,
+      partitioner,
       linger,
       batchBytes,
       maxRecordBytes,

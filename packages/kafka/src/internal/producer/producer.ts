@@ -21,7 +21,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, cancelable, Fibers, once } from "../fiber.ts"
 import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } from "../kernel/accumulator.ts"
-import { keyedPartition, nextSticky } from "../kernel/partitioner.ts"
+import { anyPartition, nextInTurn, nextSticky } from "../kernel/partitioner.ts"
 import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 import { attribute } from "../telemetry/semconv.ts"
 import {
@@ -67,11 +67,11 @@ interface Waiting {
   readonly refuse: () => void
 }
 
-/** A topic's partitions, and where records without a key go. */
+/** A topic's partitions, and where the last record without a key went; -1 before the first. */
 interface TopicState {
   readonly name: string
   partitions: ReadonlyArray<PartitionBuffer<Entry>>
-  sticky: number
+  current: number
 }
 
 /** How many records one call accepts before others get a turn. */
@@ -315,8 +315,9 @@ export class ProducerEngine<C> implements Producer<C> {
         Effect.suspend(() => this.#place(record, pending, entry, exempt, this.now()))
       )
     }
-    const partition = this.#choose(topic, record.partition, pending)
+    const partition = this.#choose(topic, record, pending)
     if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
+    if ("_tag" in partition) return Effect.fail(partition)
     if (this.accumulator.append(partition, pending, entry, now, exempt)) {
       entry.isAccepted = true
       if (this.accumulator.hasNews(partition)) this.onReady(partition.leader)
@@ -349,22 +350,38 @@ export class ProducerEngine<C> implements Producer<C> {
 
   #choose(
     topic: TopicState,
-    explicit: number | undefined,
+    record: AnyRecord,
     pending: PendingRecord
-  ): PartitionBuffer<Entry> | undefined {
+  ): PartitionBuffer<Entry> | ProduceError | undefined {
+    // Nobody may have needed the newest view of the cluster since it came.
+    this.relearn()
     const { partitions } = topic
-    if (explicit !== undefined) return partitions[explicit]
-    if (pending.key !== null) return partitions[keyedPartition(pending.key, partitions.length)]
+    if (record.partition !== undefined) return partitions[record.partition]
+    const { partitioner } = this.settings
+    const choice = partitioner.choose(record, pending, partitions, this.random)
+    if (choice !== undefined) return typeof choice === "number" ? partitions[choice] : choice
+    switch (partitioner.withoutKey) {
+      case "sticky":
+        return this.#stick(topic, pending)
+      case "roundRobin":
+        return partitions[topic.current = nextInTurn(topic.current, partitions, this.random)]
+      case "random":
+        return partitions[anyPartition(partitions, this.random)]
+    }
+  }
+
+  #stick(topic: TopicState, pending: PendingRecord): PartitionBuffer<Entry> | undefined {
+    const { partitions } = topic
     const { accumulator } = this
-    const current = partitions[topic.sticky]
+    const current = partitions[topic.current]
     const isCrowded = (partition: PartitionBuffer<Entry>) => accumulator.isCrowded(partition, pending)
     if (
       current !== undefined && current.leader !== -1 && accumulator.joinsBatch(current, pending) && !isCrowded(current)
     ) {
       return current
     }
-    topic.sticky = nextSticky(topic.sticky, partitions, isCrowded, this.random())
-    return partitions[topic.sticky]
+    topic.current = nextSticky(topic.current, partitions, isCrowded, this.random)
+    return partitions[topic.current]
   }
 
   /** The partition may be new: asks once more before it gives up. */
@@ -397,7 +414,7 @@ export class ProducerEngine<C> implements Producer<C> {
   #loadTopic(name: string, exempt: boolean): Effect.Effect<void, ProduceError> {
     return this.#unlessClosed(this.cluster.topic(name), exempt).pipe(
       Effect.map(() => {
-        if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], sticky: -1 })
+        if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], current: -1 })
         this.#metadataVersion = -1
         this.relearn()
       })
