@@ -66,9 +66,10 @@ export interface KeyPartitioner extends Partitioner {
  * What becomes of records without a key. All avoid partitions that have no
  * leader, as long as there are others.
  *
- * - `"sticky"`: one partition for the length of a batch, then another, which
- *   makes few large batches (KIP-480); partitions that hold more than their share
- *   of the producer's buffer are avoided too;
+ * - `"sticky"`: one partition for the length of a batch, 64 KiB at most, then
+ *   another, which makes few large batches (KIP-480); partitions for which more is
+ *   waiting than for the others are avoided too, so a slow broker does not get
+ *   most of the records (KIP-794);
  * - `"roundRobin"`: one after the other;
  * - `"random"`: any, for each record.
  *
@@ -164,7 +165,8 @@ export const crc32: KeyPartitioner = byKey(crc32Partition, "sticky")
 export const kafkajsLegacy: KeyPartitioner = byKey(murmur2LegacyPartition, "roundRobin")
 
 /**
- * One partition for the length of a batch, then another, whatever the keys.
+ * One partition for the length of a batch, 64 KiB at most, then another, whatever
+ * the keys.
  *
  * @since 0.1.0
  * @category partitioners

@@ -5,11 +5,13 @@ import { FastCheck } from "effect"
 interface Partition {
   readonly leader: number
   readonly crowded: boolean
+  readonly reserved: number
 }
 
 const partition = FastCheck.record<Partition>({
   leader: FastCheck.integer({ min: -1, max: 2 }),
-  crowded: FastCheck.boolean()
+  crowded: FastCheck.boolean(),
+  reserved: FastCheck.nat(10)
 })
 const random = FastCheck.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
 const choose = (current: number, partitions: ReadonlyArray<Partition>, random: number): number =>
@@ -27,16 +29,19 @@ describe("nextSticky", () => {
         assert.isDefined(chosen)
         const led = partitions.filter(({ leader }) => leader !== -1)
         if (led.length > 0) assert.notStrictEqual(chosen.leader, -1)
-        if (partitions.some(({ crowded, leader }, i) => leader !== -1 && !crowded && i !== current)) {
+        const free = partitions.filter(({ crowded, leader }, i) => leader !== -1 && !crowded && i !== current)
+        if (free.length > 0) {
           assert.isFalse(chosen.crowded)
           assert.notStrictEqual(choice, current)
+          const average = free.reduce((sum, { reserved }) => sum + reserved, 0) / free.length
+          assert.isAtMost(chosen.reserved, average + 1e-9)
         }
       }
     ))
   })
 
   it("comes to every partition, and as often to one as to another", () => {
-    const partitions = Array.from({ length: 5 }, () => ({ leader: 1, crowded: false }))
+    const partitions = Array.from({ length: 5 }, () => ({ leader: 1, crowded: false, reserved: 7 }))
     const counts = new Map<number, number>()
     for (let i = 0; i < 400; i++) {
       const choice = choose(2, partitions, i / 400)
@@ -45,10 +50,22 @@ describe("nextSticky", () => {
     assert.deepStrictEqual(Array.from(counts), [[0, 100], [1, 100], [3, 100], [4, 100]])
   })
 
+  it("leaves out those that hold more than the others", () => {
+    const partitions = [0, 100, 100, 1000, 200].map((reserved) => ({ leader: 1, crowded: false, reserved }))
+    const chosen = new Set(Array.from({ length: 100 }, (_, i) => choose(0, partitions, i / 100)))
+    assert.deepStrictEqual(Array.from(chosen), [1, 2, 4])
+  })
+
   it("stays where there is no other", () => {
-    assert.strictEqual(choose(0, [{ leader: 1, crowded: true }], 0.9), 0)
-    assert.strictEqual(choose(1, [{ leader: -1, crowded: false }, { leader: 2, crowded: true }], 0.1), 1)
-    assert.strictEqual(choose(-1, [{ leader: -1, crowded: false }, { leader: -1, crowded: false }], 0.9), 1)
+    assert.strictEqual(choose(0, [{ leader: 1, crowded: true, reserved: 0 }], 0.9), 0)
+    assert.strictEqual(
+      choose(1, [{ leader: -1, crowded: false, reserved: 0 }, { leader: 2, crowded: true, reserved: 0 }], 0.1),
+      1
+    )
+    assert.strictEqual(
+      choose(-1, [{ leader: -1, crowded: false, reserved: 0 }, { leader: -1, crowded: false, reserved: 0 }], 0.9),
+      1
+    )
   })
 
   it("has nothing to give for a topic without partitions", () => {

@@ -3,8 +3,10 @@ import * as Partitioner from "@sluice/kafka/Partitioner"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Effect, Fiber, TestClock } from "effect"
+import * as Simulation from "@sluice/testing/Simulation"
+import { Effect, Exit, Fiber, TestClock } from "effect"
 
 import { memory } from "../support/memory.ts"
 import { allValues, count, line, values } from "./lines.ts"
@@ -232,6 +234,46 @@ describe("records without a key", () => {
         yield* TestClock.adjust("5 seconds")
         assert.strictEqual((yield* Fiber.join(fiber)).offset, 0n)
       }).pipe(Effect.scoped, Effect.provide(memory({ brokers: 3 }))))
+  }
+})
+
+describe("sticky", () => {
+  /** How many of 15,000 records each of six partitions gets, two of them from a broker that may be slow. */
+  const spread = (slow: Effect.Effect<void, never, MemoryCluster>) => {
+    const program = Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* cluster.createTopic("lines", { partitions: 6, replicas: 1 })
+      const producer = yield* Producer.make()
+      yield* producer.send(line("first", { partition: 0 }))
+      yield* slow
+      const waits: Array<Effect.Effect<Producer.RecordMetadata, unknown>> = []
+      for (let millis = 0; millis < 1500; millis++) {
+        for (let i = 0; i < 10; i++) waits.push(yield* producer.enqueue(line("v".repeat(200))))
+        yield* Effect.sleep("1 millis")
+      }
+      const counts = new Array<number>(6).fill(0)
+      for (const { partition } of yield* Effect.all(waits)) counts[partition]!++
+      return counts
+    })
+    const { exit } = Simulation.run(
+      program.pipe(Effect.scoped, Effect.provide(memory({ brokers: 3, latency: "1 millis" }))),
+      { seed: 1 }
+    )
+    assert.isTrue(Exit.isSuccess(exit))
+    return Exit.isSuccess(exit) ? exit.value : []
+  }
+
+  it("gives each partition about as much where none is slower than another", () => {
+    for (const n of spread(Effect.void)) assert.isAtMost(Math.abs(n - 2500), 500)
+  })
+
+  for (const latency of [4, 50]) {
+    it(`gives less to those whose broker is slow, by ${latency} ms, and not most`, () => {
+      const slow = Fault.slow({ brokers: [2] }, { latency, duration: "1 hour" })
+      const counts = spread(Effect.flatMap(MemoryCluster, (cluster) => cluster.inject(slow)))
+      for (const partition of [1, 4]) assert.isBelow(counts[partition]!, 1500)
+      for (const partition of [0, 2, 3, 5]) assert.isAbove(counts[partition]!, 2500)
+    })
   }
 })
 

@@ -13,14 +13,27 @@ const ledIn = (partitions: ReadonlyArray<Candidate>): Array<number> => {
   return led
 }
 
+/** A candidate, with the bytes that were accepted for it and have no outcome yet. */
+interface LoadedCandidate extends Candidate {
+  readonly reserved: number
+}
+
 /**
- * Another partition for the next batch of records without a key (KIP-480): any
- * that has a leader and is not crowded, but the current one; if there is none,
- * any that has a leader; else any at all.
+ * Records without a key leave a partition after so many bytes, though its batch
+ * takes more: one that cannot be sent, because the partition is slow, stays open
+ * for longest (KIP-794).
+ */
+export const stickyBytes = 64 * 1024
+
+/**
+ * Another partition for the next records without a key (KIP-480, KIP-794): of
+ * those that have a leader and are not crowded, but the current one, any that
+ * holds no more than they do on average, or the slow would get most; if there is
+ * none, any that has a leader; else any at all.
  *
  * @param random gives numbers between 0 (included) and 1
  */
-export const nextSticky = <P extends Candidate>(
+export const nextSticky = <P extends LoadedCandidate>(
   current: number,
   partitions: ReadonlyArray<P>,
   isCrowded: (partition: P) => boolean,
@@ -28,7 +41,12 @@ export const nextSticky = <P extends Candidate>(
 ): number => {
   const led = ledIn(partitions)
   const free = led.filter((i) => i !== current && !isCrowded(partitions[i]!))
-  if (free.length > 0) return free[below(free.length, random())]!
+  if (free.length > 0) {
+    let total = 0
+    for (const i of free) total += partitions[i]!.reserved
+    const light = free.filter((i) => partitions[i]!.reserved * free.length <= total)
+    return light[below(light.length, random())]!
+  }
   if (led.includes(current)) return current
   return led.length > 0 ? led[below(led.length, random())]! : below(partitions.length, random())
 }

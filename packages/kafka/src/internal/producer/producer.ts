@@ -21,7 +21,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, cancelable, Fibers, once } from "../fiber.ts"
 import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } from "../kernel/accumulator.ts"
-import { anyPartition, nextInTurn, nextSticky } from "../kernel/partitioner.ts"
+import { anyPartition, nextInTurn, nextSticky, stickyBytes } from "../kernel/partitioner.ts"
 import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 import { attribute } from "../telemetry/semconv.ts"
 import {
@@ -72,6 +72,8 @@ interface TopicState {
   readonly name: string
   partitions: ReadonlyArray<PartitionBuffer<Entry>>
   current: number
+  /** Bytes that the current one may still get before it is another's turn. */
+  left: number
 }
 
 /** How many records one call accepts before others get a turn. */
@@ -376,11 +378,14 @@ export class ProducerEngine<C> implements Producer<C> {
     const current = partitions[topic.current]
     const isCrowded = (partition: PartitionBuffer<Entry>) => accumulator.isCrowded(partition, pending)
     if (
-      current !== undefined && current.leader !== -1 && accumulator.joinsBatch(current, pending) && !isCrowded(current)
+      current !== undefined && current.leader !== -1 && topic.left > 0 && accumulator.joinsBatch(current, pending) &&
+      !isCrowded(current)
     ) {
+      topic.left -= pending.size
       return current
     }
     topic.current = nextSticky(topic.current, partitions, isCrowded, this.random)
+    topic.left = stickyBytes - pending.size
     return partitions[topic.current]
   }
 
@@ -414,7 +419,7 @@ export class ProducerEngine<C> implements Producer<C> {
   #loadTopic(name: string, exempt: boolean): Effect.Effect<void, ProduceError> {
     return this.#unlessClosed(this.cluster.topic(name), exempt).pipe(
       Effect.map(() => {
-        if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], current: -1 })
+        if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], current: -1, left: 0 })
         this.#metadataVersion = -1
         this.relearn()
       })
