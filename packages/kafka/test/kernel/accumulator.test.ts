@@ -1,12 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Accumulator,
-  type AccumulatorOptions,
-  advanceSequence,
-  type PartitionBuffer
-} from "@sluice/kafka/internal/kernel/accumulator"
+import { Accumulator, type AccumulatorOptions } from "@sluice/kafka/internal/kernel/accumulator"
 import { batchHeaderSize, readBatchHeader } from "@sluice/kafka/internal/kernel/batchHeader"
 import { gzip } from "@sluice/kafka/internal/kernel/compression"
+import { advanceSequence, type Batch, type PartitionBuffer } from "@sluice/kafka/internal/kernel/partitionBuffer"
 import { decodeRecords } from "@sluice/kafka/internal/kernel/records"
 import { FastCheck } from "effect"
 
@@ -21,6 +17,7 @@ const make = (options: Partial<AccumulatorOptions> = {}): Accumulator<string> =>
     deliveryTimeout: 60_000,
     codec: undefined,
     idempotent: true,
+    maxInFlight: 5,
     ...options
   })
   accumulator.identity = { producerId: 9, epoch: 0 }
@@ -41,6 +38,16 @@ const append = (
   size = 10,
   options: { readonly now?: number; readonly exempt?: boolean } = {}
 ): boolean => accumulator.append(partition, pendingRecord(size), entry, options.now ?? 0, options.exempt ?? false)
+
+const acknowledge = (accumulator: Accumulator<string>, batch: Batch<string>): void => {
+  assert.isTrue(accumulator.landed(batch))
+  accumulator.complete(batch, true)
+}
+
+const retry = (accumulator: Accumulator<string>, batch: Batch<string>, retryAt: number): void => {
+  assert.isTrue(accumulator.landed(batch))
+  accumulator.retry(batch, retryAt)
+}
 
 /** Accepts it now or later; what was accepted is in `admitted`. */
 const submit = (
@@ -68,7 +75,7 @@ describe("Accumulator", () => {
     append(accumulator, b, "later")
     const second = accumulator.drain(1, 0, 10_000)
     assert.deepStrictEqual(second.map(({ entries }) => entries), [["p0"], ["p2"]])
-    accumulator.complete(first[0]!)
+    acknowledge(accumulator, first[0]!)
     assert.deepStrictEqual(accumulator.drain(1, 0, 10_000).map(({ entries }) => entries), [["later"]])
   })
 
@@ -96,7 +103,7 @@ describe("Accumulator", () => {
     append(accumulator, a, "full", 950, { now: 101 })
     const [batch] = accumulator.drain(1, 101, 10_000)
     assert.deepStrictEqual(batch!.entries, ["a"])
-    accumulator.retry(batch!, 120)
+    retry(accumulator, batch!, 120)
     assert.strictEqual(accumulator.nextReady(1, 101), 120)
     assert.strictEqual(accumulator.drain(1, 120, 10_000)[0], batch)
   })
@@ -108,7 +115,7 @@ describe("Accumulator", () => {
     const [batch] = accumulator.drain(1, 5, 1000)
     const bytes = Buffer.from(batch!.bytes!)
     append(accumulator, partition, "b", 10, { now: 6 })
-    accumulator.retry(batch!, 10)
+    retry(accumulator, batch!, 10)
     const [again] = accumulator.drain(1, 10, 1000)
     assert.strictEqual(again, batch)
     assert.isTrue(bytes.equals(again!.bytes!))
@@ -122,14 +129,16 @@ describe("Accumulator", () => {
   it("numbers records on across the wrap of sequence numbers", () => {
     const accumulator = make()
     const partition = led(accumulator, 0)
-    partition.identity = { producerId: 9, epoch: 3 }
-    partition.nextSequence = 0x7fff_fffe
+    append(accumulator, partition, "first")
+    // As if it had so many records.
+    partition.open!.entries.length = 0x7fff_fffe
+    acknowledge(accumulator, accumulator.drain(1, 0, 1000)[0]!)
     const sequences: Array<number> = []
     for (let i = 0; i < 3; i++) {
       for (let j = 0; j < 2; j++) append(accumulator, partition, "x")
       const [batch] = accumulator.drain(1, 0, 1000)
       sequences.push(readBatchHeader(batch!.bytes!, 0).baseSequence)
-      accumulator.complete(batch!)
+      acknowledge(accumulator, batch!)
     }
     assert.deepStrictEqual(sequences, [0x7fff_fffe, 0, 2])
   })
@@ -151,7 +160,9 @@ describe("Accumulator", () => {
     assert.deepStrictEqual(accumulator.drain(1, 0, 1000), [])
     accumulator.identity = { producerId: 1, epoch: 0 }
     const [batch] = accumulator.drain(1, 0, 1000)
-    partition.identity = { producerId: 1, epoch: 0x7fff }
+    for (let epoch = 0; epoch < 0x7fff; epoch++) partition.nextEpoch()
+    batch!.identity = partition.identity
+    accumulator.landed(batch!)
     accumulator.retryInNextEpoch(batch!, 0)
     assert.isUndefined(accumulator.identity)
     assert.deepStrictEqual(accumulator.drain(1, 0, 1000), [])
@@ -165,8 +176,9 @@ describe("Accumulator", () => {
     const [a, b] = [led(accumulator, 0), led(accumulator, 1)]
     for (const partition of [a, b]) append(accumulator, partition, "1")
     const [first, other] = accumulator.drain(1, 0, 1000)
+    accumulator.landed(first!)
     accumulator.retryInNextEpoch(first!, 0)
-    accumulator.complete(other!)
+    acknowledge(accumulator, other!)
     append(accumulator, b, "2")
     const [again, next] = accumulator.drain(1, 0, 1000)
     assert.deepInclude(readBatchHeader(again!.bytes!, 0), { producerEpoch: 1, baseSequence: 0, recordCount: 1 })
@@ -182,6 +194,7 @@ describe("Accumulator", () => {
     const [batch] = accumulator.drain(1, 0, 10_000)
     append(accumulator, partition, "later")
     const { chunks } = decodeRecords(batch!.bytes!, { fetchOffset: 0 })
+    assert.isTrue(accumulator.landed(batch!))
     accumulator.split(batch!, chunks.flatMap(({ records }) => records), 0)
     const sent: Array<string> = []
     const headers: Array<readonly [epoch: number, sequence: number, count: number]> = []
@@ -192,10 +205,10 @@ describe("Accumulator", () => {
       assert.strictEqual(read.length, next.entries.length)
       for (const entry of next.entries) sent.push(entry)
       assert.strictEqual(next.deadline, 60_000)
-      accumulator.complete(next)
+      acknowledge(accumulator, next)
     }
     assert.deepStrictEqual(sent, [...values, "later"])
-    assert.deepStrictEqual(headers, [[1, 0, 3], [1, 3, 2], [1, 5, 1]])
+    assert.deepStrictEqual(headers, [[0, 0, 3], [0, 3, 2], [0, 5, 1]])
     assert.strictEqual(accumulator.reserved, 0)
     assert.strictEqual(accumulator.incomplete.size, 0)
   })
@@ -219,7 +232,7 @@ describe("Accumulator", () => {
     submit(accumulator, led(accumulator, 9), "large", 3500, admitted)
     // A steady stream of small ones takes each byte that is freed, if it may.
     for (let round = 0; round < 20 && !admitted.includes("large"); round++) {
-      for (const batch of accumulator.drain(1, 0, 500)) accumulator.complete(batch)
+      for (const batch of accumulator.drain(1, 0, 500)) acknowledge(accumulator, batch)
       for (const partition of small) submit(accumulator, partition, "small", 200, admitted)
     }
     assert.include(admitted, "large")
@@ -237,7 +250,7 @@ describe("Accumulator", () => {
     withdraw()
     withdraw()
     assert.deepStrictEqual(admitted, ["fills"])
-    for (const batch of accumulator.drain(1, 0, 10_000)) accumulator.complete(batch)
+    for (const batch of accumulator.drain(1, 0, 10_000)) acknowledge(accumulator, batch)
     assert.deepStrictEqual(admitted, ["fills", "a1", "b1", "a2", "b2", "a3"])
     assert.isFalse(accumulator.hasWaiters)
   })
@@ -248,7 +261,7 @@ describe("Accumulator", () => {
     const admitted: Array<string> = []
     while (append(accumulator, partition, "first", 400));
     // Room is made between a caller's look and its wait: nobody else would ever admit it.
-    for (const batch of accumulator.expired(60_000)) accumulator.complete(batch)
+    for (const batch of accumulator.expired(60_000)) accumulator.complete(batch, true)
     accumulator.wait(partition, pendingRecord(400), "late", false, () => 60_000, () => admitted.push("late"))
     assert.deepStrictEqual(admitted, ["late"])
     assert.isFalse(accumulator.hasWaiters)
@@ -261,7 +274,7 @@ describe("Accumulator", () => {
     for (const name of ["1", "2", "3", "4"]) submit(accumulator, partition, name, 10, admitted)
     submit(accumulator, partition, "handler's", 10, admitted, true)
     assert.deepStrictEqual(admitted, ["1", "2", "handler's"])
-    for (const batch of accumulator.drain(1, 0, 1000)) accumulator.complete(batch)
+    for (const batch of accumulator.drain(1, 0, 1000)) acknowledge(accumulator, batch)
     assert.strictEqual(admitted.length, 3, "an outcome is no report")
     accumulator.reported(1)
     assert.strictEqual(admitted.length, 3)
@@ -279,11 +292,11 @@ describe("Accumulator", () => {
     submit(accumulator, partition, "dismissed", 400, admitted)
     submit(accumulator, partition, "exempt", 400, admitted, true)
     accumulator.dismissWaiters(false)
-    for (const batch of accumulator.drain(1, 0, 1000)) accumulator.complete(batch)
+    for (const batch of accumulator.drain(1, 0, 1000)) acknowledge(accumulator, batch)
     assert.deepStrictEqual(admitted, ["fills", "exempt"])
     submit(accumulator, partition, "dismissed too", 400, admitted, true)
     accumulator.dismissWaiters(true)
-    for (const batch of accumulator.drain(1, 0, 1000)) accumulator.complete(batch)
+    for (const batch of accumulator.drain(1, 0, 1000)) acknowledge(accumulator, batch)
     assert.strictEqual(admitted.length, 2)
     assert.strictEqual(accumulator.reserved, 0)
   })

@@ -167,10 +167,15 @@ describe("the delivery timeout", () => {
       const onWire = yield* Effect.fork(producer.send(line("written")))
       yield* settle
       yield* TestClock.adjust("1 second")
+      const others: Array<Fiber.Fiber<unknown, unknown>> = []
+      for (const name of ["2", "3", "4", "5"]) {
+        others.push(yield* Effect.fork(producer.send(line(name))))
+        yield* TestClock.adjust("10 millis")
+      }
       const behind = yield* Effect.fork(producer.send(line("waits")))
       yield* settle
-      assert.strictEqual(written(wire).length, 2)
-      yield* TestClock.adjust("8999 millis")
+      assert.strictEqual(written(wire).length, 6)
+      yield* TestClock.adjust("8959 millis")
       assert.isFalse(yield* polled(onWire))
       yield* TestClock.adjust("1 millis")
       assert.isTrue(yield* polled(onWire))
@@ -178,13 +183,17 @@ describe("the delivery timeout", () => {
       const error = yield* Effect.flip(Fiber.join(onWire))
       assert.deepInclude(error, { _tag: "RetriableError", scope: "partition", persisted: "maybe" })
       assert.deepInclude(error.reason, { _tag: "DeliveryTimeout", topic: "lines", partition: 0 })
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("1040 millis")
+      for (const other of others) assert.isTrue(yield* polled(other))
       assert.strictEqual((yield* Effect.flip(Fiber.join(behind))).persisted, "no")
-      assert.strictEqual(written(wire).length, 2)
+      assert.strictEqual(written(wire).length, 6)
       yield* cluster.resumeBroker(1)
-      assert.strictEqual((yield* producer.send(line("after"))).offset, 2n)
-      assert.deepStrictEqual(yield* values(), ["first", "written", "after"])
-      assert.deepStrictEqual(written(wire).map(({ epoch, sequence }) => [epoch, sequence]), [[0, 0], [0, 1], [1, 0]])
+      assert.strictEqual((yield* producer.send(line("after"))).offset, 6n)
+      assert.deepStrictEqual(yield* values(), ["first", "written", "2", "3", "4", "5", "after"])
+      const numbers = written(wire).map(({ epoch, sequence }) => [epoch, sequence])
+      assert.deepStrictEqual(numbers.slice(0, 6), [0, 1, 2, 3, 4, 5].map((sequence) => [0, sequence]))
+      assert.strictEqual(numbers.at(-1)![1], 0)
+      assert.isAbove(numbers.at(-1)![0]!, 0)
     }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
 
   it.effect("says no of what never left: its broker is not there", () =>

@@ -1,9 +1,9 @@
-import type { KafkaError } from "../../KafkaError.ts"
 import { batchHeaderSize } from "./batchHeader.ts"
 import { BufferPool } from "./bufferPool.ts"
 import type { Codec } from "./compression.ts"
 import type { Header } from "./header.ts"
-import { BatchBuilder, restamp } from "./recordBatch.ts"
+import { Batch, PartitionBuffer, type ProducerIdentity, type Waiter } from "./partitionBuffer.ts"
+import { restamp } from "./recordBatch.ts"
 
 /** A record in bytes. */
 export interface SerializedRecord {
@@ -34,95 +34,17 @@ export interface AccumulatorOptions {
   readonly deliveryTimeout: number
   readonly codec: Codec | undefined
   readonly idempotent: boolean
-}
-
-/** Who writes: given by the cluster, bumped by {@link Accumulator.nextEpoch}. */
-export interface ProducerIdentity {
-  readonly producerId: number
-  readonly epoch: number
+  /** Batches of a partition that are in flight together; more than one needs `idempotent`. */
+  readonly maxInFlight: number
 }
 
 const noIdentity: ProducerIdentity = { producerId: -1, epoch: -1 }
-const maxEpoch = 0x7fff
 const minCapacity = 512
-const maxSequence = 0x7fffffff
-
-/** The sequence number `count` records after `sequence`: wraps from 2^31-1 to 0. */
-export const advanceSequence = (sequence: number, count: number): number => (sequence + count) % (maxSequence + 1)
-
-/** Records of one partition that are sent together and share one outcome. */
-export class Batch<Entry> {
-  readonly partition: PartitionBuffer<Entry>
-  /** What the caller attached to each record, in their order. */
-  readonly entries: Array<Entry> = []
-  /** When it may no longer be sent, in milliseconds. */
-  readonly deadline: number
-  readonly createdAt: number
-  /** Its share of the byte bound. */
-  reserved = 0
-  /** How often it was sent. */
-  attempts = 0
-  /** Whether an attempt may have reached the log though no answer says so. */
-  maybeWritten = false
-  /** Not to be sent again before, in milliseconds. */
-  retryAt = 0
-  /** The sequence of its first record; -1 until it has one, and without idempotence. */
-  baseSequence = -1
-  /** The encoded batch; from the first attempt on. */
-  bytes: Uint8Array | undefined
-  /** Whether it was handed to a connection and not answered yet; see {@link Accumulator.landed}. */
-  onWire = false
-  /** Why the last attempt did not succeed. */
-  lastError: KafkaError | undefined
-  /** Whether no more records may be added. */
-  sealed = false
-  readonly builder: BatchBuilder
-
-  constructor(partition: PartitionBuffer<Entry>, now: number, deadline: number, buffer: number | Buffer) {
-    this.partition = partition
-    this.createdAt = now
-    this.deadline = deadline
-    this.builder = new BatchBuilder(buffer)
-  }
-}
-
-/** The records of one partition on their way, oldest first. */
-export class PartitionBuffer<Entry> {
-  readonly topic: string
-  readonly partition: number
-  /** The broker that leads it; -1 while there is none. */
-  leader = -1
-  /** Batches not in flight; only the last may be open. */
-  readonly queue: Array<Batch<Entry>> = []
-  /** One batch in flight keeps the order of acceptance; on the wire it may have its outcome already, by its deadline. */
-  inFlight: Batch<Entry> | undefined
-  /** Callers that wait for room, in their order. */
-  readonly waiters = new Set<Waiter>()
-  reserved = 0
-  /** Why nothing can be sent to it at the moment. */
-  lastError: KafkaError | undefined
-  identity: ProducerIdentity | undefined
-  nextSequence = 0
-  /** Bytes of the last batch that was done: the next one is expected to be about as large. */
-  typicalSize = 0
-
-  constructor(topic: string, partition: number) {
-    this.topic = topic
-    this.partition = partition
-  }
-
-  /** The batch that takes records now. */
-  get open(): Batch<Entry> | undefined {
-    const last = this.queue[this.queue.length - 1]
-    return last === undefined || last.sealed ? undefined : last
-  }
-}
-
-/** A record that waits for room. */
-interface Waiter {
-  readonly size: number
-  readonly admit: () => void
-}
+/**
+ * How long a batch with room waits, in milliseconds, while others of its
+ * partition are in flight: it fills meanwhile, as a TCP segment does (RFC 896).
+ */
+const minLingerInFlight = 5
 
 /** Why there is no room: everything is taken, or the partition has its share. */
 type Refusal = "full" | "share"
@@ -130,7 +52,7 @@ type Refusal = "full" | "share"
 /**
  * Records on their way to the cluster: in batches by partition, within a bound
  * of bytes, and who waits for room. It decides which batches may be sent now;
- * time is an argument. One batch of a partition is in flight at a time.
+ * time is an argument.
  */
 export class Accumulator<Entry> {
   readonly #options: AccumulatorOptions
@@ -293,20 +215,18 @@ export class Accumulator<Entry> {
     const batches: Array<Batch<Entry>> = []
     let total = 0
     for (const partition of this.#active) {
-      if (partition.leader !== leader || !this.#isReady(partition, now)) continue
-      const batch = partition.queue[0]!
+      if (partition.leader !== leader || this.#readyAt(partition) > now) continue
+      const batch = partition.next(this.#options.maxInFlight)!
       const size = batch.bytes?.length ?? batch.builder.size
       if (batches.length > 0 && total + size > maxBytes) break
       if (!this.#encode(partition, batch)) continue
-      partition.queue.shift()
-      partition.inFlight = batch
-      batch.attempts++
+      partition.depart(batch)
       total += batch.bytes!.length
       batches.push(batch)
     }
     for (const { partition } of batches) {
       this.#active.delete(partition)
-      if (partition.queue.length > 0) this.#active.add(partition)
+      if (partition.hasQueued) this.#active.add(partition)
     }
     return batches
   }
@@ -315,10 +235,9 @@ export class Accumulator<Entry> {
   nextReady(leader: number, now: number): number {
     let next = Infinity
     for (const partition of this.#active) {
-      if (partition.leader !== leader || partition.inFlight !== undefined) continue
-      if (this.#isReady(partition, now)) return now
-      const batch = partition.queue[0]!
-      next = Math.min(next, Math.max(batch.retryAt, batch.attempts > 0 ? 0 : batch.createdAt + this.#options.linger))
+      if (partition.leader !== leader) continue
+      next = Math.min(next, this.#readyAt(partition))
+      if (next <= now) return now
     }
     return next
   }
@@ -335,48 +254,30 @@ export class Accumulator<Entry> {
     return Array.from(this.#incomplete).filter((batch) => batch.deadline <= now)
   }
 
-  /** Puts a batch that was in flight back to the head of its partition, with the same bytes. */
+  /**
+   * The request that carried a batch was answered, or has failed: it waits
+   * again, and has its place before those that follow it. False if it has its
+   * outcome already.
+   */
+  landed(batch: Batch<Entry>): boolean {
+    if (!batch.partition.land(batch)) return false
+    this.#active.add(batch.partition)
+    return true
+  }
+
+  /** Sends a batch that has landed again, with the same bytes. */
   retry(batch: Batch<Entry>, retryAt: number): void {
-    batch.retryAt = retryAt
-    const partition = batch.partition
-    partition.inFlight = undefined
-    partition.queue.unshift(batch)
-    this.#active.add(partition)
+    batch.partition.retry(batch, retryAt)
   }
 
   /** Sends a batch that is surely not written again, under a new epoch of its partition. */
   retryInNextEpoch(batch: Batch<Entry>, retryAt: number): void {
-    this.nextEpoch(batch.partition)
-    batch.baseSequence = -1
-    this.retry(batch, retryAt)
-  }
-
-  /**
-   * The partition's sequence is lost: what comes next starts at 0 in a new
-   * epoch, which the broker takes without regard for the old one (KIP-360).
-   */
-  nextEpoch(partition: PartitionBuffer<Entry>): void {
-    partition.nextSequence = 0
-    if (partition.identity === undefined) return
-    if (partition.identity.epoch < maxEpoch) {
-      partition.identity = { producerId: partition.identity.producerId, epoch: partition.identity.epoch + 1 }
-    } else {
-      if (this.identity?.producerId === partition.identity.producerId) this.identity = undefined
-      partition.identity = undefined
-    }
-  }
-
-  /**
-   * The request that carried a batch was answered, or has failed. False if the
-   * batch has its outcome already: its partition is free only now.
-   */
-  landed(batch: Batch<Entry>): boolean {
     const { partition } = batch
-    batch.onWire = false
-    if (partition.inFlight !== batch) return false
-    if (this.#incomplete.has(batch)) return true
-    partition.inFlight = undefined
-    return false
+    // If another batch has ended the epoch, this is a consequence.
+    const isFirst = batch.identity === partition.identity
+    if (isFirst) partition.nextEpoch()
+    this.#forgetSpent(batch)
+    this.retry(batch, isFirst ? retryAt : 0)
   }
 
   /** A batch is acknowledged, and nobody needs its bytes any more: the next one may be written over them. */
@@ -387,30 +288,26 @@ export class Accumulator<Entry> {
 
   /**
    * Takes a batch out: it has its outcome. Its bytes are free again, and who
-   * waited for them is admitted. While it is on the wire nothing follows it.
+   * waited for them is admitted. While it is in flight nothing follows it.
    */
-  complete(batch: Batch<Entry>): void {
-    const partition = batch.partition
-    partition.typicalSize = batch.builder.size
+  complete(batch: Batch<Entry>, isAcknowledged: boolean): void {
+    const { partition } = batch
     this.#incomplete.delete(batch)
-    if (partition.inFlight === batch) {
-      if (!batch.onWire) partition.inFlight = undefined
-    } else {
-      const index = partition.queue.indexOf(batch)
-      if (index !== -1) partition.queue.splice(index, 1)
-      if (partition.queue.length === 0) this.#active.delete(partition)
-    }
+    partition.remove(batch, isAcknowledged)
+    this.#forgetSpent(batch)
+    if (!partition.hasQueued) this.#active.delete(partition)
     this.#reserved -= batch.reserved
     partition.reserved -= batch.reserved
     if (this.hasWaiters) this.#admit()
   }
 
-  /**
-   * Puts smaller batches in the place of one that was in flight and too large.
-   * They keep its deadline and entries, and get new sequences in a new epoch.
-   */
-  split(batch: Batch<Entry>, records: ReadonlyArray<SerializedRecord>, retryAt: number): void {
-    const partition = batch.partition
+  /** Puts smaller batches, which are given back, in the place of one that has landed and was too large; they keep its deadline and entries. */
+  split(
+    batch: Batch<Entry>,
+    records: ReadonlyArray<SerializedRecord>,
+    retryAt: number
+  ): ReadonlyArray<Batch<Entry>> {
+    const { partition } = batch
     const half = Math.ceil(records.length / 2)
     const parts = [0, half].map((start) => {
       const part = new Batch(partition, batch.createdAt, batch.deadline, Math.ceil(batch.builder.size / 2))
@@ -424,8 +321,8 @@ export class Accumulator<Entry> {
       part.reserved = part.builder.size
       return part
     })
+    partition.replace(batch, parts)
     this.#incomplete.delete(batch)
-    partition.inFlight = undefined
     let difference = -batch.reserved
     for (const part of parts) {
       this.#incomplete.add(part)
@@ -433,11 +330,9 @@ export class Accumulator<Entry> {
     }
     this.#reserved += difference
     partition.reserved += difference
-    partition.queue.unshift(parts[0]!, parts[1]!)
-    this.nextEpoch(partition)
-    this.#active.add(partition)
     // Its header more may have used up the share of whose turn it is.
     if (this.hasWaiters) this.#admit()
+    return parts
   }
 
   /** From now until the result is called no batch lingers. */
@@ -480,7 +375,7 @@ export class Accumulator<Entry> {
     let before = 0
     if (batch === undefined) {
       batch = new Batch(partition, now, now + deliveryTimeout, this.#buffer(partition, record.size))
-      partition.queue.push(batch)
+      partition.push(batch)
       this.#incomplete.add(batch)
       this.#active.add(partition)
     } else {
@@ -524,40 +419,44 @@ export class Accumulator<Entry> {
     }
   }
 
-  #isReady(partition: PartitionBuffer<Entry>, now: number): boolean {
-    if (partition.inFlight !== undefined) return false
-    const batch = partition.queue[0]!
-    if (batch.retryAt > now) return false
-    return batch.sealed || this.#flushing > 0 || this.hasWaiters ||
-      now - batch.createdAt >= this.#options.linger ||
-      batch.builder.size >= this.#options.batchBytes
+  /** When the partition's next batch may be sent, in milliseconds; Infinity if something else has to happen first. */
+  #readyAt(partition: PartitionBuffer<Entry>): number {
+    const { batchBytes, linger, maxInFlight } = this.#options
+    const batch = partition.next(maxInFlight)
+    if (batch === undefined) return Infinity
+    if (batch.sealed || this.#flushing > 0 || batch.builder.size >= batchBytes) return batch.retryAt
+    if (!partition.isIdle) return batch.createdAt + Math.max(linger, minLingerInFlight)
+    return this.hasWaiters ? -Infinity : batch.createdAt + linger
   }
 
-  /** Encodes the batch and gives it its sequence, once; false while there is no producer id to write with. */
+  /** Encodes the batch and gives it its sequence; false while there is no producer id to write with. */
   #encode(partition: PartitionBuffer<Entry>, batch: Batch<Entry>): boolean {
     batch.sealed = true
-    let identity = noIdentity
+    let isRenumbered = false
     if (this.#options.idempotent) {
-      if (batch.baseSequence !== -1) return true
       if (partition.identity === undefined) {
         if (this.identity === undefined) return false
-        partition.identity = this.identity
-        partition.nextSequence = 0
+        partition.identify(this.identity)
       }
-      identity = partition.identity
-      batch.baseSequence = partition.nextSequence
-      partition.nextSequence = advanceSequence(partition.nextSequence, batch.entries.length)
+      isRenumbered = partition.number(batch)
     }
+    const { epoch, producerId } = batch.identity ?? noIdentity
     if (batch.bytes === undefined) {
       batch.bytes = batch.builder.close({
-        producerId: identity.producerId,
-        producerEpoch: identity.epoch,
+        producerId,
+        producerEpoch: epoch,
         baseSequence: batch.baseSequence,
         codec: this.#options.codec
       })
-    } else if (this.#options.idempotent) {
-      restamp(batch.bytes, identity.producerId, identity.epoch, batch.baseSequence)
+    } else if (isRenumbered) {
+      restamp(batch.bytes, producerId, epoch, batch.baseSequence)
     }
     return true
+  }
+
+  /** After the last epoch of a producer id another one is needed. */
+  #forgetSpent({ identity, partition }: Batch<Entry>): void {
+    if (identity === undefined || partition.identity !== undefined) return
+    if (this.identity?.producerId === identity.producerId) this.identity = undefined
   }
 }

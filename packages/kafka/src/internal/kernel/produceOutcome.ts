@@ -7,7 +7,9 @@ export type ProduceOutcome =
   | { readonly _tag: "Acknowledged" }
   /** The same bytes with the same sequence again, to the leader then. */
   | { readonly _tag: "Retry"; readonly maybeWritten: boolean; readonly refresh: boolean }
-  /** Surely not written, and its sequence is lost: again under a new epoch. */
+  /** A consequence of what became of a batch before it: the same bytes in its turn, without a pause. */
+  | { readonly _tag: "RetryInTurn" }
+  /** Surely not written, and the partition's sequence is lost: again under a new epoch. */
   | { readonly _tag: "RetryInNextEpoch" }
   /** Too large for the broker: again in halves. */
   | { readonly _tag: "Split" }
@@ -19,6 +21,8 @@ export interface AnsweredBatch {
   readonly idempotent: boolean
   /** Whether an earlier attempt may have been written. */
   readonly maybeWritten: boolean
+  /** Whether all batches of the partition before it have their outcomes. */
+  readonly isOldest: boolean
   readonly recordCount: number
 }
 
@@ -33,9 +37,10 @@ const code = {
 } as const
 
 /**
- * Decides by the error code, with one batch of the partition in flight. A batch
- * that may have been written is never sent under another sequence: that could
- * write it twice.
+ * Decides by the error code. A batch that may have been written is never sent
+ * under another sequence: that could write it twice. That the sequence of a
+ * batch is wrong while another one is before it is a consequence of what became
+ * of that one.
  */
 export const produceOutcome = (errorCode: number, batch: AnsweredBatch): ProduceOutcome => {
   switch (errorCode) {
@@ -50,6 +55,7 @@ export const produceOutcome = (errorCode: number, batch: AnsweredBatch): Produce
     case code.outOfOrderSequence:
     case code.invalidProducerEpoch:
     case code.unknownProducerId:
+      if (batch.idempotent && !batch.isOldest) return { _tag: "RetryInTurn" }
       return batch.idempotent && !batch.maybeWritten
         ? { _tag: "RetryInNextEpoch" }
         : { _tag: "Failed", persisted: batch.maybeWritten ? "maybe" : "no" }

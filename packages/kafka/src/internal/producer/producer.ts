@@ -20,8 +20,9 @@ import type { AnyRecord } from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, cancelable, Fibers, once } from "../fiber.ts"
-import { Accumulator, type Batch, type PartitionBuffer, type PendingRecord } from "../kernel/accumulator.ts"
-import { anyPartition, nextInTurn, nextSticky, stickyBytes } from "../kernel/partitioner.ts"
+import { Accumulator, type PendingRecord } from "../kernel/accumulator.ts"
+import type { Batch, PartitionBuffer } from "../kernel/partitionBuffer.ts"
+import { anyPartition, nextInTurn, nextSticky } from "../kernel/partitioner.ts"
 import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 import { attribute } from "../telemetry/semconv.ts"
 import {
@@ -45,7 +46,7 @@ import {
   StreamCompletion
 } from "./outcome.ts"
 import { prepare } from "./prepare.ts"
-import { Sender } from "./sender.ts"
+import { maxInFlight, Sender } from "./sender.ts"
 
 /** What the accumulator keeps of each accepted record. */
 export interface Entry {
@@ -140,7 +141,8 @@ export class ProducerEngine<C> implements Producer<C> {
       linger: Duration.toMillis(settings.linger),
       deliveryTimeout: Duration.toMillis(settings.deliveryTimeout),
       codec: settings.codec,
-      idempotent: settings.idempotent
+      idempotent: settings.idempotent,
+      maxInFlight: settings.idempotent ? maxInFlight : 1
     })
     this.deliveries = settings.onDelivery === undefined
       ? undefined
@@ -471,7 +473,7 @@ export class ProducerEngine<C> implements Producer<C> {
         if (leader !== partition.leader || error !== undefined) partition.lastError = error
         if (leader === partition.leader) continue
         partition.leader = leader
-        if (partition.queue.length > 0) this.onReady(leader)
+        if (partition.hasQueued) this.onReady(leader)
       }
     }
   }
@@ -500,7 +502,7 @@ export class ProducerEngine<C> implements Producer<C> {
       if (span !== undefined) this.#endSpan(span, outcome, i)
     }
     if (error === undefined) this.accumulator.recycle(batch)
-    this.accumulator.complete(batch)
+    this.accumulator.complete(batch, error === undefined)
     this.#settled(batch)
     return unheard === 0
       ? Effect.void
@@ -508,10 +510,9 @@ export class ProducerEngine<C> implements Producer<C> {
   }
 
   /** A batch was replaced by smaller ones: flushes wait for those. */
-  replaced(batch: Batch<Entry>): void {
+  replaced(batch: Batch<Entry>, parts: ReadonlyArray<Batch<Entry>>): void {
     for (const flush of this.#flushes) {
-      if (!flush.left.delete(batch)) continue
-      for (const part of batch.partition.queue) flush.left.add(part)
+      if (flush.left.delete(batch)) { for (const part of parts) flush.left.add(part) }
     }
   }
 
@@ -642,7 +643,7 @@ export class ProducerEngine<C> implements Producer<C> {
     const completed = Effect.forEach(left, (batch) => {
       records += batch.entries.length
       const cause = batch.lastError ?? batch.partition.lastError
-      const error = withPersisted(closed("producer"), batch.maybeWritten || batch.onWire ? "maybe" : "no")
+      const error = withPersisted(closed("producer"), batch.maybeWritten || batch.inFlight ? "maybe" : "no")
       return this.complete(batch, failure(batch, cause === undefined ? error : withCause(error, cause)))
     }, { discard: true })
     return Effect.zipRight(

@@ -7,8 +7,8 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause, pauseMillis } from "../cluster/retry.ts"
 import { formatAddress, fromCode, isFatal, withPersisted } from "../errors.ts"
 import { Fibers } from "../fiber.ts"
-import type { Batch } from "../kernel/accumulator.ts"
 import { builtInCodecs } from "../kernel/compression.ts"
+import type { Batch } from "../kernel/partitionBuffer.ts"
 import { produceOutcome } from "../kernel/produceOutcome.ts"
 import { decodeRecords } from "../kernel/records.ts"
 import { InitProducerId } from "../protocol/api/initProducerId.ts"
@@ -16,8 +16,8 @@ import { Produce } from "../protocol/api/produce.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import { type Entry, failure, type ProducerEngine } from "./producer.ts"
 
-/** Produce requests to one broker that are not answered yet. */
-const maxInFlightRequests = 5
+/** Produce requests to one broker that are not answered yet, and so batches of a partition: brokers know the last five of a producer. */
+export const maxInFlight = 5
 /** Room for the batches of one request: brokers take 100 MiB, but other partitions wait behind it. */
 const maxRequestBytes = 8 * 1024 * 1024
 
@@ -158,7 +158,7 @@ export class Sender {
           }`,
           cause
         }),
-        batch.maybeWritten || batch.onWire ? "maybe" : "no"
+        batch.maybeWritten || batch.inFlight ? "maybe" : "no"
       )
     }, { discard: true })
   })
@@ -168,7 +168,7 @@ export class Sender {
     const { accumulator, cluster, now, settings } = this.#engine
     let failures = 0
     const wait = Effect.suspend(() => {
-      const next = broker.inFlight < maxInFlightRequests ? accumulator.nextReady(id, now()) : Infinity
+      const next = broker.inFlight < maxInFlight ? accumulator.nextReady(id, now()) : Infinity
       return next === Infinity
         ? broker.latch.await
         : Effect.raceFirst(broker.latch.await, Effect.sleep(Math.max(0, next - now())))
@@ -178,7 +178,7 @@ export class Sender {
       // Whoever is about to send gets into this batch.
       yield* Effect.yieldNow()
       this.#engine.relearn()
-      if (broker.inFlight >= maxInFlightRequests || accumulator.nextReady(id, now()) > now()) {
+      if (broker.inFlight >= maxInFlight || accumulator.nextReady(id, now()) > now()) {
         return yield* wait
       }
       const address = cluster.address(id)
@@ -250,7 +250,7 @@ export class Sender {
       for (const partition of this.#engine.accumulator.active) {
         if (partition.leader !== id) continue
         partition.lastError = error
-        if (isFatal(error)) { for (const batch of partition.queue) batches.push(batch) }
+        if (isFatal(error)) { for (const batch of partition.batches) if (!batch.inFlight) batches.push(batch) }
       }
       return Effect.forEach(batches, (batch) => this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no"), {
         discard: true
@@ -270,7 +270,6 @@ export class Sender {
       let partitions = topics.get(topic)
       if (partitions === undefined) topics.set(topic, partitions = [])
       partitions.push({ index: partition, records: batch.bytes! })
-      batch.onWire = true
     }
     const body = {
       acks: settings.acks,
@@ -285,7 +284,12 @@ export class Sender {
         onSuccess: (written) =>
           Effect.matchEffect(written, {
             onFailure: failed,
-            onSuccess: () => Effect.forEach(batches, (batch) => this.#acknowledge(batch, -1, -1), { discard: true })
+            onSuccess: () =>
+              Effect.forEach(
+                batches,
+                (batch) => this.#engine.accumulator.landed(batch) ? this.#acknowledge(batch, -1, -1) : Effect.void,
+                { discard: true }
+              )
           })
       })
     }
@@ -316,7 +320,7 @@ export class Sender {
       const { partition, topic } = batch.partition
       const answer = answers.get(`${topic}/${partition}`)
       if (answer === undefined) {
-        return this.#attemptFailed(
+        return this.#unanswered(
           batch,
           new RetriableError({
             reason: { _tag: "InvalidResponse", broker, topic, partition, written: true },
@@ -328,6 +332,7 @@ export class Sender {
       const outcome = produceOutcome(answer.errorCode, {
         idempotent: settings.idempotent,
         maybeWritten: batch.maybeWritten,
+        isOldest: batch.partition.isOldest(batch),
         recordCount: batch.entries.length
       })
       if (outcome._tag === "Acknowledged") return this.#acknowledge(batch, answer.baseOffset, answer.logAppendTimeMs)
@@ -347,6 +352,9 @@ export class Sender {
           if (outcome.refresh) this.#askAgain()
           accumulator.retry(batch, retryAt)
           return Effect.void
+        case "RetryInTurn":
+          accumulator.retry(batch, now())
+          return Effect.void
         case "RetryInNextEpoch":
           accumulator.retryInNextEpoch(batch, retryAt)
           return Effect.void
@@ -358,44 +366,38 @@ export class Sender {
     }, { discard: true })
   }
 
-  /** No answer: the same bytes again, unless that is hopeless. */
   #attemptFailed(batch: Batch<Entry>, error: KafkaError): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const { accumulator, cluster, now, random, settings } = this.#engine
-      if (!accumulator.landed(batch)) return Effect.void
-      const written = error.reason.written !== false
-      batch.lastError = error
-      batch.maybeWritten ||= written
-      if (isFatal(error) || (settings.acks === 0 && written)) {
-        return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
-      }
-      this.#askAgain()
-      accumulator.retry(batch, now() + pauseMillis(cluster.settings, batch.attempts, random()))
-      return Effect.void
-    })
+    return Effect.suspend(() => this.#engine.accumulator.landed(batch) ? this.#unanswered(batch, error) : Effect.void)
+  }
+
+  /** No answer for a batch that has landed: the same bytes again, unless that is hopeless. */
+  #unanswered(batch: Batch<Entry>, error: KafkaError): Effect.Effect<void> {
+    const { accumulator, cluster, now, random, settings } = this.#engine
+    const written = error.reason.written !== false
+    batch.lastError = error
+    batch.maybeWritten ||= written
+    if (isFatal(error) || (settings.acks === 0 && written)) {
+      return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
+    }
+    this.#askAgain()
+    accumulator.retry(batch, now() + pauseMillis(cluster.settings, batch.attempts, random()))
+    return Effect.void
   }
 
   #acknowledge(batch: Batch<Entry>, baseOffset: number, logAppendTime: number): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.#engine.accumulator.landed(batch)
-        ? this.#engine.complete(batch, {
-          topic: batch.partition.topic,
-          partition: batch.partition.partition,
-          baseOffset,
-          logAppendTime,
-          error: undefined
-        })
-        : Effect.void
-    )
+    return this.#engine.complete(batch, {
+      topic: batch.partition.topic,
+      partition: batch.partition.partition,
+      baseOffset,
+      logAppendTime,
+      error: undefined
+    })
   }
 
-  /** The partition's next records start in a new epoch, if this batch had taken a sequence. */
   #fail(batch: Batch<Entry>, error: KafkaError, persisted: "no" | "maybe"): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { accumulator } = this.#engine
       // Another fiber may have come first.
-      if (!accumulator.incomplete.has(batch)) return Effect.void
-      if (batch.baseSequence !== -1) accumulator.nextEpoch(batch.partition)
+      if (!this.#engine.accumulator.incomplete.has(batch)) return Effect.void
       return this.#engine.complete(batch, failure(batch, withPersisted(error, persisted)))
     })
   }
@@ -410,8 +412,7 @@ export class Sender {
     })
     const records = chunks.flatMap((chunk) => chunk.records)
     if (records.length !== batch.entries.length) return false
-    accumulator.split(batch, records, now())
-    this.#engine.replaced(batch)
+    this.#engine.replaced(batch, accumulator.split(batch, records, now()))
     return true
   }
 }
