@@ -7,7 +7,7 @@ import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Chunk, Effect, Exit, Fiber, Stream, TestClock } from "effect"
+import { Chunk, Effect, Exit, Fiber, Random, Stream, TestClock } from "effect"
 
 import { memory } from "../support/memory.ts"
 import { allValues, count, line, Lines, values } from "./lines.ts"
@@ -227,7 +227,7 @@ describe("partitions", () => {
       for (let i = 0; i < 50; i++) yield* producer.send(line("one by one"))
       const changes = written(wire).slice(batches.length)
       assert.isAbove(new Set(changes.map(({ partition }) => partition)).size, 1)
-    }).pipe(Effect.scoped, Effect.provide(wired(sixPartitions))))
+    }).pipe(Effect.scoped, Effect.provide(wired(sixPartitions)), Effect.withRandom(Random.make(1))))
 })
 
 describe("sendAll", () => {
