@@ -22,7 +22,7 @@ import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, cancelable, Fibers, once } from "../fiber.ts"
 import { Accumulator, type PendingRecord } from "../kernel/accumulator.ts"
 import type { Batch, PartitionBuffer } from "../kernel/partitionBuffer.ts"
-import { anyPartition, nextInTurn, nextSticky } from "../kernel/partitioner.ts"
+import { anyPartition, nextInTurn, nextSticky, stickyBytes } from "../kernel/partitioner.ts"
 import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 import { attribute } from "../telemetry/semconv.ts"
 import {
