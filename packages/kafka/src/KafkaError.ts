@@ -34,6 +34,8 @@ export type ClientReasonTag =
   | "AuthenticationFailed"
   /** What answers on the port does not speak the Kafka protocol, or an answer was malformed. */
   | "InvalidResponse"
+  /** There is no room for a record in the producer's buffer at the moment. */
+  | "BufferFull"
   /** The producer or consumer is closed or closing. */
   | "Closed"
   /** An option, or a field of a record, is not valid; nothing was sent. */

@@ -14,6 +14,7 @@ import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
+import type * as Stream from "effect/Stream"
 
 import * as internal from "./internal/producer/producer.ts"
 import { producerTypeId } from "./internal/typeIds.ts"
@@ -73,6 +74,17 @@ export type Delivery<C> =
   }
 
 /**
+ * A record to send, with the value that tells it apart.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Outgoing<out C> {
+  readonly record: Topic.AnyRecord
+  readonly correlation?: C | undefined
+}
+
+/**
  * The outcome of one record of a `sendAll`.
  *
  * @since 0.1.0
@@ -125,6 +137,23 @@ export interface ProducerOptions<C = never, R = never> {
   readonly linger?: Duration.DurationInput | undefined
   /** A batch is full at this many bytes, before compression. Default 1 MiB. Brokers refuse batches over their `message.max.bytes` (1 MiB): they are split. */
   readonly batchBytes?: number | undefined
+  /** A batch is full with this many records. Default: as many as `batchBytes` takes. */
+  readonly batchRecords?: number | undefined
+  /**
+   * Requests to a broker that are not answered yet, and so batches of a
+   * partition, which stay in order. Default 5, which is also the most: brokers
+   * know the last five batches of an idempotent producer. Without idempotence a
+   * partition has one in flight, whatever this says, to keep its order.
+   */
+  readonly maxInFlight?: number | undefined
+  /** How long a broker may wait for its replicas before it answers (the protocol's `timeout.ms`). Default 10 seconds. */
+  readonly ackTimeout?: Duration.DurationInput | undefined
+  /**
+   * How often a batch is sent again after a failure that may pass. Default:
+   * until `deliveryTimeout`. The pause before the first is the client's
+   * `retryBackoff`, doubled each time up to `retryBackoffMax`.
+   */
+  readonly retries?: number | undefined
   /** Which partition a record goes to that does not say so itself. Default `Partitioner.murmur2`, as Kafka's Java client. */
   readonly partitioner?: Partitioner | undefined
   /** A larger record is refused at once. Default 1 MiB. */
@@ -183,6 +212,42 @@ export interface Producer<in C = never> {
     record: Topic.AnyRecord,
     options?: { readonly correlation?: C | undefined }
   ) => Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError>
+  /**
+   * As {@link Producer.enqueue}, but fails with `BufferFull` (a `RetriableError`,
+   * `persisted: "no"`) where that waits for room. The first record of a topic
+   * still waits to learn where the topic is.
+   */
+  readonly tryEnqueue: (
+    record: Topic.AnyRecord,
+    options?: { readonly correlation?: C | undefined }
+  ) => Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError>
+  /**
+   * A stream of records to a stream of what became of them, in their order and
+   * chunk by chunk, with the correlation value of each. Failures are elements:
+   * the stream fails only as its input does. Up to 16 chunks are on their way at
+   * a time: thousands of sends, and no fiber for any.
+   *
+   * @example
+   * ```ts
+   * import { Producer, Serde, Topic } from "@sluice/kafka"
+   * import { Effect, Stream } from "effect"
+   *
+   * const Lines = Topic.make("lines", { key: Serde.string, value: Serde.string })
+   *
+   * export const program = Effect.gen(function*() {
+   *   const producer = yield* Producer.make<number>()
+   *   yield* Stream.range(1, 10_000).pipe(
+   *     Stream.map((id) => ({ record: Lines.record({ value: `line ${id}` }), correlation: id })),
+   *     producer.pipe,
+   *     Stream.filter((delivery) => delivery._tag === "Failed"),
+   *     Stream.runForEach(({ correlation }) => Effect.logError(`line ${correlation} is not in the topic`))
+   *   )
+   * }).pipe(Effect.scoped)
+   * ```
+   */
+  readonly pipe: <D extends C, E, R>(
+    records: Stream.Stream<Outgoing<D>, E, R>
+  ) => Stream.Stream<Delivery<D>, E, R>
   /**
    * Sends a stream: chunks in, batches out, with back-pressure. Done when all
    * are acknowledged; fails with the first failure, after those accepted before

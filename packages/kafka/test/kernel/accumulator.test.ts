@@ -11,6 +11,7 @@ import { pendingRecord } from "./pending.ts"
 const make = (options: Partial<AccumulatorOptions> = {}): Accumulator<string> => {
   const accumulator = new Accumulator<string>({
     batchBytes: 1000,
+    batchRecords: Infinity,
     bufferBytes: 8000,
     maxUnreported: Infinity,
     linger: 0,

@@ -12,6 +12,7 @@ import { pendingRecord } from "./pending.ts"
 const partitionCount = 2
 const options = {
   batchBytes: 150,
+  batchRecords: 6,
   bufferBytes: 4000,
   maxUnreported: 60,
   linger: 5,
@@ -166,14 +167,16 @@ class Model {
 
   /** Why the first waiters wait; computed from nothing but the lists. */
   refusal(waiter: Waiting): "full" | "share" | undefined {
-    const { batchBytes, bufferBytes, maxUnreported } = options
+    const { batchBytes, batchRecords, bufferBytes, maxUnreported } = options
     if (this.unreported >= maxUnreported && !waiter.exempt) return "full"
     const batches = Array.from(this.accumulator.incomplete)
     const total = batches.reduce((sum, batch) => sum + batch.reserved, 0)
     if (total === 0) return undefined
     const buffer = this.buffer(waiter.partition)
     const own = batches.filter((batch) => batch.partition === buffer).reduce((sum, batch) => sum + batch.reserved, 0)
-    const opens = buffer.open === undefined || buffer.open.builder.size + waiter.size > batchBytes
+    const { open } = buffer
+    const opens = open === undefined || open.builder.size + waiter.size > batchBytes ||
+      open.entries.length === batchRecords
     const needed = waiter.size + (opens ? batchHeaderSize : 0)
     if (own > 0 && own + needed > Math.max(bufferBytes / 4, 2 * batchBytes)) return "share"
     return total + needed > bufferBytes ? "full" : undefined
@@ -332,6 +335,7 @@ class Model {
       assert.isTrue(batches.slice(0, -1).every((batch) => batch.sealed), "only the last is open")
       for (const batch of batches) {
         assert.isTrue(batch.entries.length === 1 || batch.builder.size <= options.batchBytes, "batchBytes")
+        assert.isAtMost(batch.entries.length, options.batchRecords)
       }
       reserved += buffer.reserved
     }

@@ -24,6 +24,8 @@ export interface PendingRecord extends SerializedRecord {
 export interface AccumulatorOptions {
   /** A batch is full at this many bytes; a larger record has a batch of its own. */
   readonly batchBytes: number
+  /** A batch is full with this many records. */
+  readonly batchRecords: number
   /** Bytes of all accepted records that have no outcome yet. */
   readonly bufferBytes: number
   /** Accepted records whose report was not handled yet; see {@link Accumulator.reported}. Infinity without reports. */
@@ -117,7 +119,7 @@ export class Accumulator<Entry> {
   /** Whether the partition takes a record into its open batch. */
   joinsBatch(partition: PartitionBuffer<Entry>, record: PendingRecord): boolean {
     const { open } = partition
-    return open !== undefined && open.builder.size + record.size <= this.#options.batchBytes
+    return open !== undefined && this.#hasRoom(open, record.size)
   }
 
   /** Whether the partition alone is in the way of a record: it has its share of the bound, or others wait there already. */
@@ -150,7 +152,7 @@ export class Accumulator<Entry> {
   /** Whether the partition's last record opened a batch, or filled it: others are no news to who sends. */
   hasNews(partition: PartitionBuffer<Entry>): boolean {
     const { open } = partition
-    return open === undefined || open.entries.length === 1 || open.builder.size >= this.#options.batchBytes
+    return open === undefined || open.entries.length === 1 || this.#isFilled(open)
   }
 
   /**
@@ -343,13 +345,24 @@ export class Accumulator<Entry> {
     }
   }
 
+  /** Whether an open batch takes a record of this size. */
+  #hasRoom(batch: Batch<Entry>, size: number): boolean {
+    const { batchBytes, batchRecords } = this.#options
+    return batch.builder.size + size <= batchBytes && batch.entries.length < batchRecords
+  }
+
+  /** Whether an open batch takes no record at all. */
+  #isFilled(batch: Batch<Entry>): boolean {
+    return !this.#hasRoom(batch, 0)
+  }
+
   #refusal(partition: PartitionBuffer<Entry>, size: number, exempt: boolean): Refusal | undefined {
     const { batchBytes, bufferBytes, maxUnreported } = this.#options
     if (this.#unreported >= maxUnreported && !exempt) return "full"
     // Whatever its size, a record fits into an empty buffer.
     if (this.#reserved === 0) return undefined
     const { open } = partition
-    const needed = open !== undefined && open.builder.size + size <= batchBytes ? size : batchHeaderSize + size
+    const needed = open !== undefined && this.#hasRoom(open, size) ? size : batchHeaderSize + size
     // One partition without a leader must leave room for the others.
     const share = Math.max(bufferBytes / 4, Math.min(bufferBytes, 2 * batchBytes))
     if (partition.reserved > 0 && partition.reserved + needed > share) return "share"
@@ -366,9 +379,9 @@ export class Accumulator<Entry> {
   }
 
   #add(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number): void {
-    const { batchBytes, deliveryTimeout } = this.#options
+    const { deliveryTimeout } = this.#options
     let batch = partition.open
-    if (batch !== undefined && batch.builder.size + record.size > batchBytes) {
+    if (batch !== undefined && !this.#hasRoom(batch, record.size)) {
       batch.sealed = true
       batch = undefined
     }
@@ -421,10 +434,10 @@ export class Accumulator<Entry> {
 
   /** When the partition's next batch may be sent, in milliseconds; Infinity if something else has to happen first. */
   #readyAt(partition: PartitionBuffer<Entry>): number {
-    const { batchBytes, linger, maxInFlight } = this.#options
+    const { linger, maxInFlight } = this.#options
     const batch = partition.next(maxInFlight)
     if (batch === undefined) return Infinity
-    if (batch.sealed || this.#flushing > 0 || batch.builder.size >= batchBytes) return batch.retryAt
+    if (batch.sealed || this.#flushing > 0 || this.#isFilled(batch)) return batch.retryAt
     if (!partition.isIdle) return batch.createdAt + Math.max(linger, minLingerInFlight)
     return this.hasWaiters ? -Infinity : batch.createdAt + linger
   }

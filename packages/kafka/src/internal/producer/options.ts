@@ -19,6 +19,10 @@ export interface ProducerSettings {
   readonly partitioner: Routing
   readonly linger: Duration.Duration
   readonly batchBytes: number
+  readonly batchRecords: number
+  readonly maxInFlight: number
+  readonly ackTimeout: Duration.Duration
+  readonly retries: number
   readonly maxRecordBytes: number
   readonly bufferBytes: number
   readonly deliveryTimeout: Duration.Duration
@@ -36,6 +40,9 @@ export interface OnDelivery {
 
 const kib = 1024
 const mib = 1024 * kib
+/** Brokers know the last five batches of an idempotent producer in each partition. */
+const mostInFlight = 5
+const maxInt32 = 0x7fffffff
 
 /** Checks all options; nothing is sent before. */
 export const parse = (options: ProducerOptions<any, any>): Effect.Effect<ProducerSettings, FatalError> =>
@@ -58,6 +65,20 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
     const linger = yield* check.duration("linger", options.linger, 0)
     const maxRecordBytes = yield* check.integer("maxRecordBytes", options.maxRecordBytes, mib, { min: 1, max: 2 ** 30 })
     const batchBytes = yield* check.integer("batchBytes", options.batchBytes, mib, { min: 1, max: 2 ** 30 })
+    const batchRecords = options.batchRecords === undefined
+      ? Infinity
+      : yield* check.integer("batchRecords", options.batchRecords, 0, { min: 1 })
+    const maxInFlight = yield* check.integer("maxInFlight", options.maxInFlight, mostInFlight, {
+      min: 1,
+      max: mostInFlight
+    })
+    const ackTimeout = yield* check.duration("ackTimeout", options.ackTimeout, "10 seconds", { min: 1 })
+    if (Duration.toMillis(ackTimeout) > maxInt32) {
+      return yield* check.fail("ackTimeout", `must be at most ${maxInt32} milliseconds`)
+    }
+    const retries = options.retries === undefined
+      ? Infinity
+      : yield* check.integer("retries", options.retries, 0, { min: 0 })
     const bufferBytes = yield* check.integer("bufferBytes", options.bufferBytes, 32 * mib, { min: 1 })
     if (bufferBytes < maxRecordBytes) {
       return yield* check.fail(
@@ -92,6 +113,10 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
       partitioner,
       linger,
       batchBytes,
+      batchRecords,
+      maxInFlight,
+      ackTimeout,
+      retries,
       maxRecordBytes,
       bufferBytes,
       deliveryTimeout,

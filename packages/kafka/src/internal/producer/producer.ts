@@ -10,12 +10,13 @@ import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
+import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import { PCGRandom } from "effect/Utils"
 
 import { Kafka } from "../../Kafka.ts"
-import { type KafkaError, type ProduceError, SendAllError } from "../../KafkaError.ts"
-import { type Producer, type ProducerOptions, type RecordMetadata } from "../../Producer.ts"
+import { type KafkaError, type ProduceError, RetriableError, SendAllError } from "../../KafkaError.ts"
+import type { Delivery, Outgoing, Producer, ProducerOptions, RecordMetadata } from "../../Producer.ts"
 import type { AnyRecord } from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
@@ -46,7 +47,7 @@ import {
   StreamCompletion
 } from "./outcome.ts"
 import { prepare } from "./prepare.ts"
-import { maxInFlight, Sender } from "./sender.ts"
+import { Sender } from "./sender.ts"
 
 /** What the accumulator keeps of each accepted record. */
 export interface Entry {
@@ -57,6 +58,8 @@ export interface Entry {
   readonly record: AnyRecord | undefined
   readonly correlation: unknown
   readonly span: Tracer.Span | undefined
+  /** Whether it waits for room where there is none. */
+  readonly mayWait: boolean
   /** From then on its batch gives it its outcome, whatever becomes of its sender. */
   isAccepted: boolean
 }
@@ -76,6 +79,9 @@ interface TopicState {
   /** Bytes that the current one may still get before it is another's turn. */
   left: number
 }
+
+/** How many chunks of a pipe are on their way at a time. */
+const chunksInPipe = 16
 
 /** How many records one call accepts before others get a turn. */
 const recordsPerTurn = 2048
@@ -136,13 +142,14 @@ export class ProducerEngine<C> implements Producer<C> {
     this.random = random
     this.accumulator = new Accumulator({
       batchBytes: settings.batchBytes,
+      batchRecords: settings.batchRecords,
       bufferBytes: settings.bufferBytes,
       maxUnreported: settings.onDelivery?.maxPending ?? Infinity,
       linger: Duration.toMillis(settings.linger),
       deliveryTimeout: Duration.toMillis(settings.deliveryTimeout),
       codec: settings.codec,
       idempotent: settings.idempotent,
-      maxInFlight: settings.idempotent ? maxInFlight : 1
+      maxInFlight: settings.idempotent ? settings.maxInFlight : 1
     })
     this.deliveries = settings.onDelivery === undefined
       ? undefined
@@ -165,11 +172,45 @@ export class ProducerEngine<C> implements Producer<C> {
     record: AnyRecord,
     options?: { readonly correlation?: C | undefined }
   ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> =>
-    Effect.withFiberRuntime((fiber) => {
-      const completion = new SingleCompletion()
-      return Effect.as(
-        this.#submit(record, options?.correlation, completion, 0, fiber, this.now(), this.#timestamp()),
-        completion.await
+    this.#enqueue(record, options?.correlation, true)
+
+  tryEnqueue = (
+    record: AnyRecord,
+    options?: { readonly correlation?: C | undefined }
+  ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> =>
+    this.#enqueue(record, options?.correlation, false)
+
+  pipe = <D extends C, E, R>(records: Stream.Stream<Outgoing<D>, E, R>): Stream.Stream<Delivery<D>, E, R> =>
+    Stream.suspend(() => {
+      const pending = new Set<AllCompletion>()
+      return Stream.chunks(records).pipe(
+        Stream.mapEffect((chunk) => {
+          const outgoing = Chunk.toReadonlyArray(chunk)
+          const completion = new AllCompletion(outgoing.length)
+          pending.add(completion)
+          const submitted = this.#submitAll(
+            outgoing.map(({ record }) => record),
+            completion,
+            (i) => outgoing[i]!.correlation
+          )
+          return Effect.as(submitted, { outgoing, completion })
+        }),
+        Stream.buffer({ capacity: chunksInPipe }),
+        Stream.mapEffect(({ completion, outgoing }) =>
+          Effect.map(completion.await, () => {
+            pending.delete(completion)
+            return Chunk.unsafeFromArray(outgoing.map(({ correlation, record }, i): Delivery<D> => {
+              const metadata = completion.metadata[i]
+              return metadata === undefined
+                ? { _tag: "Failed", record, correlation, error: completion.errors!.get(i)! }
+                : { _tag: "Acknowledged", record, correlation, metadata }
+            }))
+          })
+        ),
+        Stream.flattenChunks,
+        Stream.ensuring(Effect.sync(() => {
+          for (const completion of pending) completion.abandon()
+        }))
       )
     })
 
@@ -236,6 +277,20 @@ export class ProducerEngine<C> implements Producer<C> {
     }
   })
 
+  #enqueue(
+    record: AnyRecord,
+    correlation: C | undefined,
+    mayWait: boolean
+  ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> {
+    return Effect.withFiberRuntime((fiber) => {
+      const completion = new SingleCompletion()
+      return Effect.as(
+        this.#submit(record, correlation, completion, 0, fiber, this.now(), this.#timestamp(), mayWait),
+        completion.await
+      )
+    })
+  }
+
   /** What records get that bring none: what the wall clock says. */
   #timestamp(): number {
     return this.clock.unsafeCurrentTimeMillis()
@@ -249,7 +304,8 @@ export class ProducerEngine<C> implements Producer<C> {
     slot: number,
     fiber: Fiber.RuntimeFiber<any, any>,
     now: number,
-    timestamp: number
+    timestamp: number,
+    mayWait = true
   ): Effect.Effect<void, ProduceError> {
     const prepared = prepare(record, timestamp, this.settings.maxRecordBytes)
     if ("_tag" in prepared) return Effect.fail(prepared)
@@ -262,6 +318,7 @@ export class ProducerEngine<C> implements Producer<C> {
       record: this.deliveries === undefined ? undefined : record,
       correlation,
       span,
+      mayWait,
       isAccepted: false
     })
     const tracer = activeTracer(fiber)
@@ -280,14 +337,18 @@ export class ProducerEngine<C> implements Producer<C> {
   }
 
   /** Many records, in their order. One that is refused fails alone. */
-  #submitAll(records: ReadonlyArray<AnyRecord>, completion: Completion): Effect.Effect<void> {
+  #submitAll(
+    records: ReadonlyArray<AnyRecord>,
+    completion: Completion,
+    correlation: (index: number) => unknown = () => undefined
+  ): Effect.Effect<void> {
     const from = (start: number): Effect.Effect<void> =>
       Effect.withFiberRuntime((fiber) => {
         const end = Math.min(records.length, start + recordsPerTurn)
         const now = this.now()
         const timestamp = this.#timestamp()
         for (let i = start; i < end; i++) {
-          const submitted = this.#submit(records[i]!, undefined, completion, i, fiber, now, timestamp)
+          const submitted = this.#submit(records[i]!, correlation(i), completion, i, fiber, now, timestamp)
           if (submitted === Effect.void) continue
           return Effect.zipRight(
             Effect.catchAll(submitted, (error) => Effect.sync(() => completion.fail(i, error))),
@@ -327,6 +388,7 @@ export class ProducerEngine<C> implements Producer<C> {
       if (this.accumulator.hasNews(partition)) this.onReady(partition.leader)
       return Effect.void
     }
+    if (!entry.mayWait) return Effect.fail(bufferFull(record, this.settings.bufferBytes))
     return cancelable((resume) => {
       const { accumulator } = this
       // It may have closed since: nobody would send this one away.
@@ -671,5 +733,13 @@ const withTraceContext = (record: PendingRecord, span: Tracer.Span): PendingReco
     ? record
     : { ...record, headers, size: recordSizeUpperBound(record.key, record.value, headers) }
 }
+
+const bufferFull = (record: AnyRecord, bufferBytes: number): ProduceError =>
+  new RetriableError({
+    reason: { _tag: "BufferFull", topic: record.topic.name, partition: record.partition },
+    scope: "client",
+    message: `no room in the producer's buffer (bufferBytes ${bufferBytes}) for a record of topic ${record.topic.name}`,
+    persisted: "no"
+  }) as ProduceError
 
 const producerClosed = (): ProduceError => withPersisted(closed("producer"), "no")

@@ -16,8 +16,6 @@ import { Produce } from "../protocol/api/produce.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import { type Entry, failure, type ProducerEngine } from "./producer.ts"
 
-/** Produce requests to one broker that are not answered yet, and so batches of a partition: brokers know the last five of a producer. */
-export const maxInFlight = 5
 /** Room for the batches of one request: brokers take 100 MiB, but other partitions wait behind it. */
 const maxRequestBytes = 8 * 1024 * 1024
 
@@ -168,7 +166,7 @@ export class Sender {
     const { accumulator, cluster, now, settings } = this.#engine
     let failures = 0
     const wait = Effect.suspend(() => {
-      const next = broker.inFlight < maxInFlight ? accumulator.nextReady(id, now()) : Infinity
+      const next = broker.inFlight < settings.maxInFlight ? accumulator.nextReady(id, now()) : Infinity
       return next === Infinity
         ? broker.latch.await
         : Effect.raceFirst(broker.latch.await, Effect.sleep(Math.max(0, next - now())))
@@ -178,7 +176,7 @@ export class Sender {
       // Whoever is about to send gets into this batch.
       yield* Effect.yieldNow()
       this.#engine.relearn()
-      if (broker.inFlight >= maxInFlight || accumulator.nextReady(id, now()) > now()) {
+      if (broker.inFlight >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
         return yield* wait
       }
       const address = cluster.address(id)
@@ -263,7 +261,7 @@ export class Sender {
     connection: BrokerConnection,
     batches: ReadonlyArray<Batch<Entry>>
   ): Effect.Effect<Effect.Effect<void>> {
-    const { cluster, settings } = this.#engine
+    const { settings } = this.#engine
     const topics = new Map<string, Array<{ index: number; records: Uint8Array }>>()
     for (const batch of batches) {
       const { partition, topic } = batch.partition
@@ -273,7 +271,7 @@ export class Sender {
     }
     const body = {
       acks: settings.acks,
-      timeoutMs: Duration.toMillis(cluster.settings.requestTimeout),
+      timeoutMs: Duration.toMillis(settings.ackTimeout),
       topicData: Array.from(topics, ([name, partitionData]) => ({ name, partitionData }))
     }
     const failed = (error: KafkaError) =>
@@ -350,12 +348,14 @@ export class Sender {
         case "Retry":
           batch.maybeWritten ||= outcome.maybeWritten
           if (outcome.refresh) this.#askAgain()
+          if (batch.attempts > settings.retries) return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
           accumulator.retry(batch, retryAt)
           return Effect.void
         case "RetryInTurn":
           accumulator.retry(batch, now())
           return Effect.void
         case "RetryInNextEpoch":
+          if (batch.attempts > settings.retries) return this.#fail(batch, error, "no")
           accumulator.retryInNextEpoch(batch, retryAt)
           return Effect.void
         case "Split":
@@ -380,6 +380,7 @@ export class Sender {
       return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
     }
     this.#askAgain()
+    if (batch.attempts > settings.retries) return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
     accumulator.retry(batch, now() + pauseMillis(cluster.settings, batch.attempts, random()))
     return Effect.void
   }
