@@ -74,6 +74,19 @@ export type Delivery<C> =
   }
 
 /**
+ * What a delivery handler is told of a record that was accepted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Report<C> = Delivery<C> & {
+  /** How often its batch was sent: 0 if never. */
+  readonly attempts: number
+  /** From the record's acceptance to its outcome, in milliseconds. */
+  readonly elapsedMillis: number
+}
+
+/**
  * A record to send, with the value that tells it apart.
  *
  * @since 0.1.0
@@ -170,9 +183,15 @@ export interface ProducerOptions<C = never, R = never> {
      * Its failures are logged. What it sends itself is accepted even while others wait for reports to be handled, and
      * while the producer closes, until all reports are handled.
      */
-    readonly handler: (delivery: Delivery<C>) => Effect.Effect<unknown, unknown, R>
+    readonly handler: (report: Report<C>) => Effect.Effect<unknown, unknown, R>
     /** How many handlers run at a time. Default 1: reports of a partition in the order of its log. */
     readonly concurrency?: number | undefined
+    /**
+     * With `"partition"` reports of a partition are handled one after the other,
+     * in the order of its log, whatever the concurrency: a handler that hangs
+     * holds up its own partition. Default `"none"`: any report is next.
+     */
+    readonly order?: "partition" | "none" | undefined
     /** Accepted records without a handled report; past it senders wait. Default 100,000. */
     readonly maxPending?: number | undefined
     /** How long closing waits for the handlers. Default 30 seconds; what is not reported by then is logged. */

@@ -104,6 +104,65 @@ describe("onDelivery", () => {
       assert.strictEqual(done, 20)
     }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
 
+  it.effect("can keep the order of each partition: one that hangs holds up no other", () =>
+    Effect.gen(function*() {
+      const heard = new Map<number, Array<string>>()
+      const gate = yield* Deferred.make<void>()
+      let running = 0
+      let most = 0
+      const producer = yield* Producer.make({
+        onDelivery: {
+          concurrency: 4,
+          order: "partition",
+          handler: ({ record }) =>
+            record.value === "hangs"
+              ? Deferred.await(gate)
+              : Effect.sync(() => most = Math.max(most, ++running)).pipe(
+                Effect.zipRight(Effect.sleep(Number(record.value) % 2 === 0 ? "2 millis" : "1 millis")),
+                Effect.zipRight(Effect.sync(() => {
+                  running--
+                  const values = heard.get(record.partition!) ?? []
+                  heard.set(record.partition!, values)
+                  values.push(record.value)
+                }))
+              )
+        }
+      })
+      yield* producer.send(line("hangs", { partition: 2 }))
+      for (const value of count(20)) {
+        for (const partition of [0, 1, 2]) yield* producer.enqueue(line(value, { partition }))
+      }
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(heard, new Map([0, 1].map((partition) => [partition, [...count(20)]])))
+      assert.strictEqual(most, 2)
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(heard.get(2), [...count(20)])
+    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 3 } }))))
+
+  it.effect("says how often each was sent, and how long that took", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const heard: Array<readonly [value: string, attempts: number, elapsed: number]> = []
+      const producer = yield* Producer.make({
+        deliveryTimeout: "5 seconds",
+        onDelivery: {
+          handler: ({ attempts, elapsedMillis, record }) =>
+            Effect.sync(() => heard.push([record.value, attempts, elapsedMillis]))
+        }
+      })
+      yield* producer.send(line("at once"))
+      yield* cluster.pauseBroker(1)
+      yield* producer.enqueue(line("late"))
+      yield* TestClock.adjust("3 seconds")
+      yield* cluster.resumeBroker(1)
+      yield* settle
+      yield* cluster.stopBroker(1)
+      yield* producer.enqueue(line("never sent"))
+      yield* TestClock.adjust("6 seconds")
+      assert.deepStrictEqual(heard, [["at once", 1, 0], ["late", 1, 3000], ["never sent", 0, 5000]])
+    }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
+
   it.effect("logs what its handler fails with, whatever that is, and goes on", () =>
     capturingErrors((errors) =>
       Effect.gen(function*() {

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 
 import type { FatalError } from "../../KafkaError.ts"
 import { murmur2 } from "../../Partitioner.ts"
-import type { Delivery, ProducerOptions } from "../../Producer.ts"
+import type { ProducerOptions, Report } from "../../Producer.ts"
 import { Check } from "../cluster/settings.ts"
 import { invalidArgument } from "../errors.ts"
 import type { Codec } from "../kernel/compression.ts"
@@ -32,8 +32,9 @@ export interface ProducerSettings {
 
 /** The handler of reports, with its bounds. */
 export interface OnDelivery {
-  readonly handler: (delivery: Delivery<any>) => Effect.Effect<unknown, any, any>
+  readonly handler: (report: Report<any>) => Effect.Effect<unknown, any, any>
   readonly concurrency: number
+  readonly keepsOrder: boolean
   readonly maxPending: number
   readonly closeTimeout: Duration.Duration
 }
@@ -102,6 +103,10 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
           min: 1,
           max: 10_000
         }),
+        keepsOrder: (yield* check.oneOf("onDelivery.order", options.onDelivery.order, "none", [
+          "partition",
+          "none"
+        ])) === "partition",
         maxPending: yield* check.integer("onDelivery.maxPending", options.onDelivery.maxPending, 100_000, { min: 1 }),
         closeTimeout: yield* check.duration("onDelivery.closeTimeout", options.onDelivery.closeTimeout, "30 seconds")
       }

@@ -60,8 +60,8 @@ export interface Entry {
   readonly span: Tracer.Span | undefined
   /** Whether it waits for room where there is none. */
   readonly mayWait: boolean
-  /** From then on its batch gives it its outcome, whatever becomes of its sender. */
-  isAccepted: boolean
+  /** In milliseconds of the monotonic clock: from then on its batch gives it its outcome, whatever becomes of its sender. */
+  acceptedAt: number | undefined
 }
 
 /** A caller that waits: for room, or to learn where its topic is. */
@@ -153,7 +153,7 @@ export class ProducerEngine<C> implements Producer<C> {
     })
     this.deliveries = settings.onDelivery === undefined
       ? undefined
-      : new Deliveries((count) => this.accumulator.reported(count))
+      : new Deliveries(settings.onDelivery.keepsOrder, (count) => this.accumulator.reported(count))
   }
 
   send = (
@@ -319,7 +319,7 @@ export class ProducerEngine<C> implements Producer<C> {
       correlation,
       span,
       mayWait,
-      isAccepted: false
+      acceptedAt: undefined
     })
     const tracer = activeTracer(fiber)
     if (tracer === undefined) return this.#place(record, prepared, entryWith(undefined), exempt, now)
@@ -331,7 +331,7 @@ export class ProducerEngine<C> implements Producer<C> {
       const placed = this.#place(record, withTraceContext(prepared, span), entry, exempt, now)
       return Effect.onError(
         restore(placed),
-        (cause) => entry.isAccepted ? Effect.void : this.#endUnaccepted(span, cause)
+        (cause) => entry.acceptedAt !== undefined ? Effect.void : this.#endUnaccepted(span, cause)
       )
     })
   }
@@ -384,7 +384,7 @@ export class ProducerEngine<C> implements Producer<C> {
     if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
     if ("_tag" in partition) return Effect.fail(partition)
     if (this.accumulator.append(partition, pending, entry, now, exempt)) {
-      entry.isAccepted = true
+      entry.acceptedAt = now
       if (this.accumulator.hasNews(partition)) this.onReady(partition.leader)
       return Effect.void
     }
@@ -400,7 +400,7 @@ export class ProducerEngine<C> implements Producer<C> {
       const isFirst = !accumulator.hasWaiters
       this.#waiting.add(waiting)
       const withdraw = accumulator.wait(partition, pending, entry, exempt, this.now, () => {
-        entry.isAccepted = true
+        entry.acceptedAt = this.now()
         this.#waiting.delete(waiting)
         this.onReady(partition.leader)
         resume(Effect.void)
@@ -543,23 +543,27 @@ export class ProducerEngine<C> implements Producer<C> {
   /** Gives every record of a batch its outcome, if it has none yet. */
   complete(batch: Batch<Entry>, outcome: BatchOutcome): Effect.Effect<void> {
     if (!this.accumulator.incomplete.has(batch)) return Effect.void
-    const { entries } = batch
+    const { attempts, entries, partition } = batch
     const { error } = outcome
+    const now = this.now()
     let unheard = 0
     for (let i = 0; i < entries.length; i++) {
-      const { completion, correlation, record, slot, span, timestamp } = entries[i]!
-      if (error === undefined) {
-        const metadata = new Metadata(outcome, i, timestamp)
-        completion.succeed(slot, metadata)
-        if (record !== undefined) {
-          this.deliveries!.push({ _tag: "Acknowledged", record, correlation: correlation as C, metadata })
-        }
-      } else {
+      const { acceptedAt, completion, correlation, record, slot, span, timestamp } = entries[i]!
+      const metadata = error === undefined ? new Metadata(outcome, i, timestamp) : undefined
+      if (metadata === undefined) {
         if (record === undefined && !completion.isAwaited()) unheard++
-        completion.fail(slot, error)
-        if (record !== undefined) {
-          this.deliveries!.push({ _tag: "Failed", record, correlation: correlation as C, error })
-        }
+        completion.fail(slot, error!)
+      } else {
+        completion.succeed(slot, metadata)
+      }
+      if (record !== undefined) {
+        const elapsedMillis = now - acceptedAt!
+        this.deliveries!.push(
+          partition,
+          metadata === undefined
+            ? { _tag: "Failed", record, correlation: correlation as C, error: error!, attempts, elapsedMillis }
+            : { _tag: "Acknowledged", record, correlation: correlation as C, metadata, attempts, elapsedMillis }
+        )
       }
       if (span !== undefined) this.#endSpan(span, outcome, i)
     }
