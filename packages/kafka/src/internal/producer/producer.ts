@@ -1,10 +1,8 @@
-import type * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Random from "effect/Random"
@@ -22,18 +20,8 @@ import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, cancelable, Fibers, once } from "../fiber.ts"
 import { Accumulator, type PendingRecord } from "../kernel/accumulator.ts"
-import type { Batch, PartitionBuffer } from "../kernel/partitionBuffer.ts"
-import { anyPartition, nextInTurn, nextSticky, stickyBytes } from "../kernel/partitioner.ts"
-import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
-import { attribute } from "../telemetry/semconv.ts"
-import {
-  type ActiveTracer,
-  activeTracer,
-  endSpan,
-  keyAttribute,
-  startSpan,
-  withTraceHeaders
-} from "../telemetry/tracing.ts"
+import type { Batch } from "../kernel/partitionBuffer.ts"
+import { activeTracer } from "../telemetry/tracing.ts"
 import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries, InsideHandler } from "./deliveries.ts"
@@ -48,6 +36,8 @@ import {
 } from "./outcome.ts"
 import { prepare } from "./prepare.ts"
 import { Sender } from "./sender.ts"
+import { endRecordSpan, endUnaccepted, startRecordSpan, withTraceContext } from "./spans.ts"
+import { Topics } from "./topics.ts"
 
 /** What the accumulator keeps of each accepted record. */
 export interface Entry {
@@ -69,15 +59,6 @@ interface Waiting {
   /** Sent by a delivery handler: admitted until all reports are handled. */
   readonly exempt: boolean
   readonly refuse: () => void
-}
-
-/** A topic's partitions, and where the last record without a key went; -1 before the first. */
-interface TopicState {
-  readonly name: string
-  partitions: ReadonlyArray<PartitionBuffer<Entry>>
-  current: number
-  /** Bytes that the current one may still get before it is another's turn. */
-  left: number
 }
 
 /** How many chunks of a pipe are on their way at a time. */
@@ -125,11 +106,10 @@ export class ProducerEngine<C> implements Producer<C> {
   /** For deadlines: {@link monotonicMillis}. */
   readonly now: () => number
   readonly random: () => number
+  readonly topics: Topics
   /** Tells the sender that a partition of this broker has something to send. */
   onReady: (leader: number) => void = () => {}
   #state: "open" | "closing" | "closed" = "open"
-  #metadataVersion = 0
-  readonly #topics = new Map<string, TopicState>()
   /** To be sent away at close. */
   readonly #waiting = new Set<Waiting>()
   readonly #flushes = new Set<{ readonly left: Set<Batch<Entry>>; readonly done: () => void }>()
@@ -151,6 +131,7 @@ export class ProducerEngine<C> implements Producer<C> {
       idempotent: settings.idempotent,
       maxInFlight: settings.idempotent ? settings.maxInFlight : 1
     })
+    this.topics = new Topics(cluster, this.accumulator, settings.partitioner, random, (leader) => this.onReady(leader))
     this.deliveries = settings.onDelivery === undefined
       ? undefined
       : new Deliveries(settings.onDelivery.keepsOrder, (count) => this.accumulator.reported(count))
@@ -325,13 +306,13 @@ export class ProducerEngine<C> implements Producer<C> {
     if (tracer === undefined) return this.#place(record, prepared, entryWith(undefined), exempt, now)
     // No interruption between the start of a span and what ends it.
     return Effect.uninterruptibleMask((restore) => {
-      const span = this.#startSpan(tracer, record, prepared)
+      const span = startRecordSpan(tracer, record, prepared, this.cluster.settings.clientId)
       const entry = entryWith(span)
       if (span === undefined) return restore(this.#place(record, prepared, entry, exempt, now))
       const placed = this.#place(record, withTraceContext(prepared, span), entry, exempt, now)
       return Effect.onError(
         restore(placed),
-        (cause) => entry.acceptedAt !== undefined ? Effect.void : this.#endUnaccepted(span, cause)
+        (cause) => entry.acceptedAt !== undefined ? Effect.void : endUnaccepted(span, cause, this.clock)
       )
     })
   }
@@ -373,14 +354,13 @@ export class ProducerEngine<C> implements Producer<C> {
     now: number
   ): Effect.Effect<void, ProduceError> {
     if (this.#isClosedTo(exempt)) return Effect.fail(producerClosed())
-    const topic = this.#topics.get(record.topic.name)
-    if (topic === undefined) {
+    if (!this.topics.has(record.topic.name)) {
       return Effect.zipRight(
         this.#loadTopic(record.topic.name, exempt),
         Effect.suspend(() => this.#place(record, pending, entry, exempt, this.now()))
       )
     }
-    const partition = this.#choose(topic, record, pending)
+    const partition = this.topics.choose(record, pending)
     if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
     if ("_tag" in partition) return Effect.fail(partition)
     if (this.accumulator.append(partition, pending, entry, now, exempt)) {
@@ -414,45 +394,6 @@ export class ProducerEngine<C> implements Producer<C> {
     })
   }
 
-  #choose(
-    topic: TopicState,
-    record: AnyRecord,
-    pending: PendingRecord
-  ): PartitionBuffer<Entry> | ProduceError | undefined {
-    // Nobody may have needed the newest view of the cluster since it came.
-    this.relearn()
-    const { partitions } = topic
-    if (record.partition !== undefined) return partitions[record.partition]
-    const { partitioner } = this.settings
-    const choice = partitioner.choose(record, pending, partitions, this.random)
-    if (choice !== undefined) return typeof choice === "number" ? partitions[choice] : choice
-    switch (partitioner.withoutKey) {
-      case "sticky":
-        return this.#stick(topic, pending)
-      case "roundRobin":
-        return partitions[topic.current = nextInTurn(topic.current, partitions, this.random)]
-      case "random":
-        return partitions[anyPartition(partitions, this.random)]
-    }
-  }
-
-  #stick(topic: TopicState, pending: PendingRecord): PartitionBuffer<Entry> | undefined {
-    const { partitions } = topic
-    const { accumulator } = this
-    const current = partitions[topic.current]
-    const isCrowded = (partition: PartitionBuffer<Entry>) => accumulator.isCrowded(partition, pending)
-    if (
-      current !== undefined && current.leader !== -1 && topic.left > 0 && accumulator.joinsBatch(current, pending) &&
-      !isCrowded(current)
-    ) {
-      topic.left -= pending.size
-      return current
-    }
-    topic.current = nextSticky(topic.current, partitions, isCrowded, this.random)
-    topic.left = stickyBytes - pending.size
-    return partitions[topic.current]
-  }
-
   /** The partition may be new: asks once more before it gives up. */
   #unknownPartition(
     record: AnyRecord,
@@ -463,8 +404,7 @@ export class ProducerEngine<C> implements Producer<C> {
     const { name } = record.topic
     return this.#unlessClosed(this.cluster.refresh, exempt).pipe(
       Effect.flatMap(() => {
-        this.relearn()
-        const count = this.#topics.get(name)!.partitions.length
+        const count = this.topics.partitionCount(name)
         if (record.partition! < count) return this.#place(record, pending, entry, exempt, this.now())
         return Effect.fail(
           fromCode(3, {
@@ -481,13 +421,7 @@ export class ProducerEngine<C> implements Producer<C> {
   }
 
   #loadTopic(name: string, exempt: boolean): Effect.Effect<void, ProduceError> {
-    return this.#unlessClosed(this.cluster.topic(name), exempt).pipe(
-      Effect.map(() => {
-        if (!this.#topics.has(name)) this.#topics.set(name, { name, partitions: [], current: -1, left: 0 })
-        this.#metadataVersion = -1
-        this.relearn()
-      })
-    )
+    return Effect.map(this.#unlessClosed(this.cluster.topic(name), exempt), () => this.topics.add(name))
   }
 
   /** Asks the cluster for something that a record needs before it can be accepted. */
@@ -516,30 +450,6 @@ export class ProducerEngine<C> implements Producer<C> {
     })
   }
 
-  /** Takes over leaders and new partitions from the newest view of the cluster. */
-  relearn(): void {
-    const metadata = this.cluster.metadata()
-    if (metadata.version === this.#metadataVersion) return
-    this.#metadataVersion = metadata.version
-    for (const state of this.#topics.values()) {
-      const topic = metadata.topics.get(state.name)
-      const gone = topic === undefined || topic.errorCode !== 0
-      if (!gone && topic.partitions.length !== state.partitions.length) {
-        state.partitions = topic.partitions.map((_, i) => this.accumulator.partition(state.name, i))
-      }
-      const error = gone
-        ? fromCode(topic?.errorCode ?? 3, { operation: "Metadata", scope: "topic", topic: state.name })
-        : undefined
-      for (const partition of state.partitions) {
-        const leader = gone ? -1 : topic.partitions[partition.partition]?.leader ?? -1
-        if (leader !== partition.leader || error !== undefined) partition.lastError = error
-        if (leader === partition.leader) continue
-        partition.leader = leader
-        if (partition.hasQueued) this.onReady(leader)
-      }
-    }
-  }
-
   /** Gives every record of a batch its outcome, if it has none yet. */
   complete(batch: Batch<Entry>, outcome: BatchOutcome): Effect.Effect<void> {
     if (!this.accumulator.incomplete.has(batch)) return Effect.void
@@ -565,7 +475,7 @@ export class ProducerEngine<C> implements Producer<C> {
             : { _tag: "Acknowledged", record, correlation: correlation as C, metadata, attempts, elapsedMillis }
         )
       }
-      if (span !== undefined) this.#endSpan(span, outcome, i)
+      if (span !== undefined) endRecordSpan(span, outcome, i, this.clock)
     }
     if (error === undefined) this.accumulator.recycle(batch)
     this.accumulator.complete(batch, error === undefined)
@@ -593,46 +503,6 @@ export class ProducerEngine<C> implements Producer<C> {
 
   #wakeAll(): void {
     for (const partition of this.accumulator.active) this.onReady(partition.leader)
-  }
-
-  /** Undefined if the tracer throws: it is not ours, and no record may be lost by it. */
-  #startSpan(tracer: ActiveTracer, record: AnyRecord, pending: PendingRecord): Tracer.Span | undefined {
-    try {
-      return startSpan(tracer, {
-        name: `send ${record.topic.name}`,
-        kind: "producer",
-        attributes: {
-          [attribute.operationName]: "send",
-          [attribute.operationType]: "send",
-          [attribute.destination]: record.topic.name,
-          [attribute.clientId]: this.cluster.settings.clientId,
-          [attribute.key]: keyAttribute(pending.key),
-          [attribute.tombstone]: pending.value === null ? true : undefined
-        }
-      })
-    } catch {
-      return undefined
-    }
-  }
-
-  /** The span of a record that has its outcome. */
-  #endSpan(span: Tracer.Span, outcome: BatchOutcome, index: number): void {
-    try {
-      span.attribute(attribute.partition, String(outcome.partition))
-      if (outcome.baseOffset !== -1) span.attribute(attribute.offset, outcome.baseOffset + index)
-      endSpan(span, this.clock.unsafeCurrentTimeNanos(), outcome.error)
-    } catch {
-      // As above: nor may a record lose its outcome.
-    }
-  }
-
-  /** The span of a record that was withdrawn or refused. */
-  #endUnaccepted(span: Tracer.Span, cause: Cause.Cause<ProduceError>): Effect.Effect<void> {
-    return Effect.sync(() => {
-      const now = this.clock.unsafeCurrentTimeNanos()
-      if (cause._tag === "Fail") endSpan(span, now, cause.error)
-      else span.end(now, Exit.failCause(cause))
-    })
   }
 
   /**
@@ -730,13 +600,6 @@ export const failure = (batch: Batch<Entry>, error: ProduceError): BatchOutcome 
 
 const withCause = (error: ProduceError, cause: KafkaError): ProduceError =>
   withPersisted({ ...error, message: `${error.message}; last: ${cause.message}`, cause } as KafkaError, error.persisted)
-
-const withTraceContext = (record: PendingRecord, span: Tracer.Span): PendingRecord => {
-  const headers = withTraceHeaders(record.headers, span)
-  return headers === record.headers
-    ? record
-    : { ...record, headers, size: recordSizeUpperBound(record.key, record.value, headers) }
-}
 
 const bufferFull = (record: AnyRecord, bufferBytes: number): ProduceError =>
   new RetriableError({

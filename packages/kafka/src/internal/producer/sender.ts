@@ -92,7 +92,7 @@ export class Sender {
   readonly #route: Effect.Effect<void> = Effect.suspend(() => {
     this.#routing.unsafeClose()
     const { accumulator, cluster } = this.#engine
-    this.#engine.relearn()
+    this.#engine.topics.relearn()
     const missing: Array<number> = []
     for (const { leader } of accumulator.active) {
       if (leader === -1 || cluster.address(leader) === undefined) this.#askAgain()
@@ -175,7 +175,7 @@ export class Sender {
       broker.latch.unsafeClose()
       // Whoever is about to send gets into this batch.
       yield* Effect.yieldNow()
-      this.#engine.relearn()
+      this.#engine.topics.relearn()
       if (broker.inFlight >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
         return yield* wait
       }
