@@ -1,6 +1,7 @@
 /**
  * Checks what the documentation says: its snippets compile, the README's program runs, links lead somewhere, every public
- * export is described, the tests that `docs/guarantees.md` names exist, and the file map of `docs/internals.md` is whole.
+ * export is described, the tests and mutants that `docs/guarantees.md` names exist, and the file map of
+ * `docs/internals.md` is whole.
  *
  * The last line of the output is `{"passed":…,"failed":…}`.
  */
@@ -221,12 +222,19 @@ const stringsIn = (file: string): ReadonlySet<string> => {
   return strings
 }
 
+/** What is wrong with the name of a test: `suite > title`. */
+const testProblems = (file: string, title: string): ReadonlyArray<string> => {
+  if (!existsSync(join(root, file))) return [`there is no ${file}`]
+  const strings = stringsIn(file)
+  return title.split(" > ").filter((part) => !strings.has(part)).map((part) => `${file} has no test or suite “${part}”`)
+}
+
 const guaranteesFile = "docs/guarantees.md"
 if (!existsSync(join(root, guaranteesFile))) {
   check(guaranteesFile, ["is missing"], "it says what is guaranteed, and which test shows it")
 } else {
   // A guarantee is a list item that begins with what happens, in bold; it names its tests as `file` “suite > title”, its
-  // invariants and a mutant. What is not promised has none.
+  // invariants and its mutants, as which the patches must all be named. What is not promised has none.
   const mutants = new Set(files("packages/testing/mutants/*.patch").map((file) => basename(file, ".patch")))
   const checkers = new Set(
     files("packages/testing/src/internal/simulation/checkers/*.ts").flatMap((file) =>
@@ -238,23 +246,14 @@ if (!existsSync(join(root, guaranteesFile))) {
   )
   const [promised] = read(guaranteesFile).split(/^## What is not promised$/m) as [string]
   const guarantees = promised.split(/^- (?=\*\*)/m).slice(1)
+  const namedMutants = new Set<string>()
   for (const guarantee of guarantees) {
     const text = guarantee.replaceAll(/\s+/g, " ")
-    const problems: Array<string> = []
     const named = Array.from(text.matchAll(/`([^`]+\.ts)` “([^”]+)”/g))
+    const problems = named.flatMap(([, file, title]) => testProblems(file!, title!))
     if (named.length === 0) problems.push("no test is named")
-    for (const [, file, title] of named) {
-      if (!existsSync(join(root, file!))) {
-        problems.push(`there is no ${file}`)
-        continue
-      }
-      const strings = stringsIn(file!)
-      for (const part of title!.split(" > ")) {
-        if (!strings.has(part)) problems.push(`${file} has no test or suite “${part}”`)
-      }
-    }
-    const [, invariants = "", mutant = ""] =
-      /- Invariants: (.+?)\. Mutant: (`[^`]+`|none(?: yet)?: [^.]+)\./.exec(text) ?? []
+    const [, invariants = "", broken = ""] = /- Invariants: (.+?)\. Mutants?: (`[^`]+`(?:, `[^`]+`)*)\./.exec(text) ??
+      []
     if (invariants === "") problems.push("no invariants, or no mutant: end it with “Invariants: …. Mutant: ….”")
     for (const [, checker] of invariants.matchAll(/`([^`]+)`/g)) {
       if (!checkers.has(checker!)) problems.push(`there is no checker \`${checker}\``)
@@ -262,12 +261,28 @@ if (!existsSync(join(root, guaranteesFile))) {
     for (const [number] of invariants.replaceAll(/`[^`]+`/g, "").matchAll(/\d+/g)) {
       if (!numbered.has(number)) problems.push(`docs/internals.md has no invariant ${number}`)
     }
-    const [, patch] = /^`([^`]+)`$/.exec(mutant) ?? []
-    if (patch !== undefined && !mutants.has(patch)) problems.push(`packages/testing/mutants has no ${patch}.patch`)
+    for (const [, mutant] of broken.matchAll(/`([^`]+)`/g)) {
+      namedMutants.add(mutant!)
+      if (!mutants.has(mutant!)) problems.push(`packages/testing/mutants has no ${mutant}.patch`)
+    }
     check(
       `${guaranteesFile}: “${text.slice(0, 60)}…”`,
       problems,
-      "name a test that shows it, `path/of/file.test.ts` “suite > title”, its invariants and its mutant"
+      "name a test that shows it, `path/of/file.test.ts` “suite > title”, its invariants and its mutants"
+    )
+  }
+  check(
+    "packages/testing/mutants: faults that break no guarantee",
+    Array.from(mutants).filter((mutant) => !namedMutants.has(mutant)),
+    `name them as mutants of what they break, in ${guaranteesFile}`
+  )
+  for (const mutant of mutants) {
+    const file = `packages/testing/mutants/${mutant}.patch`
+    const header = read(file).split(/^--- /m)[0]!.replaceAll(/\n# (?!Test: |Breaks: )/g, " ")
+    check(
+      `${file}: tests that are not there`,
+      Array.from(header.matchAll(/^# Test: (\S+) "(.+)"$/gm)).flatMap(([, test, title]) => testProblems(test!, title!)),
+      "name the test that fails with it: `# Test: path/of/file.test.ts \"suite > title\"`"
     )
   }
 }

@@ -49,9 +49,9 @@ export interface Options {
    */
   readonly maxSteps?: number
   /**
-   * What becomes of a program that uses what it is not given: the time of `Date` or `performance`, `Math.random`, timers of
-   * JavaScript's, or Effect's default scheduler, as `Effect.runFork` does. It would not be the same run again. With `allow`
-   * it is let through. What the callbacks of a promise do is not seen. Default `fail`.
+   * What becomes of a program that uses what it is not given: the time of `Date` or `performance`, `Math.random` or the
+   * global `crypto`, timers of JavaScript's, or Effect's default scheduler, as `Effect.runFork` does. It would not be the
+   * same run again. With `allow` it is let through. What the callbacks of a promise do is not seen. Default `fail`.
    */
   readonly escapes?: "fail" | "allow"
 }

@@ -108,6 +108,7 @@ describe("once", () => {
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(yield* Fiber.join(second), 1)
       assert.strictEqual(yield* self, 1)
+      yield* TestClock.adjust("5 seconds")
       assert.strictEqual(runs, 1)
     }))
 })

@@ -89,6 +89,21 @@ describe("the budget", () => {
     }).pipe(inWorld({ topics: { numbers: 2 } }, {}, rewrite))
   })
 
+  it.effect("is not used up by the partition that starts first, however long that is not read", () =>
+    Effect.gen(function*() {
+      yield* writeBatches(Numbers, [0, 1, 2], Array.from({ length: 20 }, () => [text(1000)]))
+      const { consumer } = yield* member({ fetch: { bufferBytes: 12_000 } })
+      const seen = new Seen()
+      let first: number | undefined
+      yield* Effect.fork(
+        consumer.run((record) =>
+          record.partition === (first ??= record.partition) ? Effect.never : seen.handler(record)
+        )
+      )
+      yield* passUntil("the others", () => seen.count === 40)
+      assert.strictEqual(seen.count, 40)
+    }).pipe(inWorld({ brokers: 3, latency: "5 millis", topics: { numbers: 3 } })))
+
   it.effect("is not held up by large records: one of a megabyte comes through a small buffer", () =>
     Effect.gen(function*() {
       const Blobs = Topic.make("blobs", { key: Serde.string, value: Serde.bytes })

@@ -1,5 +1,6 @@
 /** Several members: how partitions move between them. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Deferred, Effect, Fiber, Stream, TestClock } from "effect"
 
@@ -288,6 +289,20 @@ describe("the coordinator", () => {
       assert.isFalse(apis.includes("JoinGroup"))
       assert.isFalse(isDone(run))
     }).pipe(inWorld({ brokers: 3, topics: { numbers: 3 } })))
+
+  it.effect("may lose a connection that nobody hears of: a member beats on another one within its session", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* writeAll(range(0, 3), 0, 10)
+      const { seen } = yield* running({ sessionTimeout: "10 seconds", heartbeatInterval: "3 seconds" })
+      yield* passUntil("all", () => seen.count === 30)
+      const { apis, id } = yield* coordinatorOf
+      yield* cluster.inject(Fault.halfOpen({ brokers: [id] }))
+      const beats = () => apis.filter((api) => api === "Heartbeat").length
+      const before = beats()
+      yield* passUntil("heartbeats", () => beats() > before + 5, { step: "1 second", steps: 60 })
+      assert.isFalse(apis.includes("JoinGroup"))
+    }).pipe(inWorld({ brokers: 3, topics: { numbers: 3 } }, { requestTimeout: "2 seconds" })))
 
   it.effect("may hang: records flow on, and members find another one", () =>
     Effect.gen(function*() {

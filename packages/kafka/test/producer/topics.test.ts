@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Admin from "@sluice/kafka/Admin"
+import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
@@ -28,6 +29,17 @@ describe("a topic that is not there", () => {
       assert.isAtMost(requests.length - before, 5)
       yield* TestClock.adjust("10 minutes")
       assert.strictEqual((yield* metadataRequests).length, requests.length)
+    }).pipe(Effect.scoped, Effect.provide(wired())))
+
+  it.effect("is not created by being asked for", () =>
+    Effect.gen(function*() {
+      const producer = yield* Producer.make()
+      const fiber = yield* Effect.fork(Effect.flip(producer.send(noted("nowhere"))))
+      yield* TestClock.adjust("5 seconds")
+      yield* Fiber.join(fiber)
+      const bodies = (yield* metadataRequests).map(({ body }) => body as RequestOf<typeof Metadata>)
+      assert.isTrue(bodies.some(({ topics }) => topics?.some(({ name }) => name === "nowhere")))
+      assert.isTrue(bodies.every(({ allowAutoTopicCreation }) => !allowAutoTopicCreation))
     }).pipe(Effect.scoped, Effect.provide(wired())))
 
   it.effect("costs as many requests for a thousand records as for one", () =>

@@ -1,22 +1,26 @@
 /**
- * `pnpm mutants`: puts each of the faults of `packages/testing/mutants` into a copy of the client, and runs the simulation
- * until a seed fails. A simulation is worth what it catches. The exit code is 0 if every fault is caught by what it breaks,
- * and the client as it is passes.
+ * `pnpm mutants`: puts each of the faults of `packages/testing/mutants` into a copy of the client, and has it caught by the
+ * simulation, by tests, or by both: whatever the patch names. Simulation and tests are worth what they catch. The exit code
+ * is 0 if every fault is caught by what it names, and the client as it is passes.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 
-import { readMutants, root } from "./mutant.ts"
-import { inWords, type Row, textTable, withTable } from "./table.ts"
-import { tryMutant } from "./trial.ts"
+import { trySeeds } from "./bySimulation.ts"
+import { tryMutantTests, tryTests } from "./byTests.ts"
+import { makeCompiler } from "./compiler.ts"
+import { type Mutant, readMutants, root } from "./mutant.ts"
+import { inWords, textTable, withTables } from "./table.ts"
+import type { Trial, Verdict } from "./trial.ts"
 
 const help = `Usage: pnpm mutants [options]
 
   --only <name>     try this mutant; may be given several times
+  --by <what>       try those alone that "simulation" is to catch, or "tests"
   --seeds <a..b>    run the seeds from a to b, until one fails; default 1..200
-  --minutes <m>     start no further seed of a mutant after m minutes; default 5
-  --write           write the table to docs/simulation.md
+  --minutes <m>     start no further seed of a mutant after m minutes, and kill tests that take longer; default 5
+  --write           write the tables to docs/simulation.md
   --list            list the mutants
   --help            print this`
 
@@ -29,6 +33,7 @@ const { values } = parseArgs({
   args: process.argv.slice(process.argv[2] === "--" ? 3 : 2),
   options: {
     only: { type: "string", multiple: true },
+    by: { type: "string" },
     seeds: { type: "string", default: "1..200" },
     minutes: { type: "string", default: "5" },
     write: { type: "boolean", default: false },
@@ -55,52 +60,102 @@ const refuse = (problem: string): boolean => {
   return false
 }
 
+const timed = async (verdict: Promise<Verdict>): Promise<Pick<Trial, "elapsed" | "verdict">> => {
+  const start = performance.now()
+  return { verdict: await verdict, elapsed: performance.now() - start }
+}
+
+const list = (mutants: ReadonlyArray<Mutant>): void => {
+  for (const { breaks, fault, name, numbers, tests } of mutants) {
+    const invariants = [...breaks, ...numbers.map((number) => `${number} of internals`)]
+    say(`${name}\n  ${fault}${invariants.length === 0 ? "" : `\n  breaks: ${invariants.join(", ")}`}`)
+    for (const { file, title } of tests) say(`  fails: ${file} “${title}”`)
+  }
+}
+
 const main = async (): Promise<boolean> => {
   const mutants = readMutants()
   const unknown = values.only?.find((name) => !mutants.some((mutant) => mutant.name === name))
   if (unknown !== undefined) return refuse(`there is no mutant "${unknown}": see --list`)
-  if (values.write && values.only !== undefined) return refuse("--write needs all mutants: it does not go with --only")
+  if (values.by !== undefined && values.by !== "simulation" && values.by !== "tests") {
+    return refuse("--by must be simulation or tests")
+  }
+  if (values.write && (values.only !== undefined || values.by !== undefined)) {
+    return refuse("--write needs all mutants: it does not go with --only or --by")
+  }
   if (!(Number(values.minutes) > 0)) return refuse("--minutes must be a number above 0")
   if (!/^\d+\.\.\d+$/.test(values.seeds)) return refuse("--seeds must be like 1..200")
+  const minutes = Number(values.minutes)
+  const chosen = mutants.filter(({ name }) => values.only?.includes(name) ?? true)
+  const forSimulation = values.by === "tests" ? [] : chosen.filter(({ breaks }) => breaks.length > 0)
+  const forTests = values.by === "simulation" ? [] : chosen.filter(({ tests }) => tests.length > 0)
   if (values.list) {
-    for (const { breaks, fault, name } of mutants) say(`${name}\n  ${fault}\n  breaks: ${breaks.join(", ")}`)
+    list(chosen.filter((mutant) => forSimulation.includes(mutant) || forTests.includes(mutant)))
     return true
   }
+  if (forSimulation.length + forTests.length === 0) return refuse(`none of them is to be caught by ${values.by}`)
 
-  const chosen = mutants.filter(({ name }) => values.only?.includes(name) ?? true)
-  const optionsFor = (what: string, seeds: string) => ({
-    seeds,
-    minutes: Number(values.minutes),
-    onProgress: (line: string) => progress(`${what}: ${line}`)
-  })
+  const simulated = (what: string, seeds: string, mutant?: Mutant) =>
+    trySeeds(mutant, { seeds, minutes, onProgress: (line) => progress(`${what}: ${line}`) })
   /** What the client comes to as it is: a seed that fails for both catches nothing. */
-  const passes = async (seeds: string): Promise<boolean> => {
-    const trial = await tryMutant(undefined, optionsFor("without a mutant", seeds))
-    const isSound = trial.verdict._tag === "NotCaught" && trial.seeds > 0
-    say(`without a mutant: ${isSound ? `seeds ${seeds} pass` : `FAILS: ${inWords(trial)}`}`)
-    return isSound
+  const seedsPass = async (seeds: string): Promise<boolean> => {
+    const { elapsed, verdict } = await timed(simulated("without a mutant", seeds))
+    const pass = verdict._tag === "NotCaught"
+    say(`without a mutant: ${pass ? `seeds ${seeds} pass` : `FAILS: ${inWords({ elapsed, verdict })}`}`)
+    return pass
   }
-  let isSound = await passes(`1..${soundSeeds}`)
-  const checked = new Set(Array.from({ length: soundSeeds }, (_, index) => index + 1))
+  /** The same for tests. */
+  const testsPass = async (): Promise<boolean> => {
+    const tests = forTests.flatMap((mutant) => mutant.tests)
+    progress("without a mutant: the tests")
+    const results = await tryTests(tests, minutes)
+    for (const [index, result] of results.entries()) {
+      const { file, title } = tests[index]!
+      if (result._tag === "Passed") continue
+      say(`without a mutant: FAILS: ${file} “${title}”: ${result._tag === "Failed" ? result.message : result.why}`)
+    }
+    const pass = results.every(({ _tag }) => _tag === "Passed")
+    if (pass) say("without a mutant: the tests pass")
+    return pass
+  }
 
-  const rows: Array<Row> = []
-  for (const [index, mutant] of chosen.entries()) {
-    const what = `${index + 1}/${chosen.length} ${mutant.name}`
-    progress(what)
-    const trial = await tryMutant(mutant, optionsFor(what, values.seeds))
-    rows.push({ mutant, trial })
+  let isSound = true
+  const compiler = makeCompiler()
+  const trials: Array<Trial> = []
+  const total = forSimulation.length + forTests.length
+  const ended = (trial: Trial, what: string): void => {
+    trials.push(trial)
     say(`${what}: ${inWords(trial)}`)
-    if (trial.verdict._tag !== "Caught") continue
-    const { message, seed } = trial.verdict
-    say(`  ${message.replaceAll("\n", "\n  ")}`)
-    if (checked.has(seed)) continue
-    checked.add(seed)
-    if (!await passes(`${seed}..${seed}`)) isSound = false
+    if (trial.verdict._tag === "Caught") say(`  ${trial.verdict.message.replaceAll("\n", "\n  ")}`)
   }
-  const caught = rows.filter(({ trial }) => trial.verdict._tag === "Caught").length
-  say(`\n${textTable(rows)}\n\n${caught} of ${rows.length} mutants are caught`)
-  if (values.write) writeFileSync(page, withTable(readFileSync(page, "utf8"), rows))
-  return isSound && caught === rows.length
+  /** What fails because it does not compile shows nothing. */
+  const compiled = (mutant: Mutant, attempt: () => Promise<Verdict>): Promise<Verdict> => {
+    const problem = compiler(mutant)
+    return problem === undefined ? attempt() : Promise.resolve({ _tag: "Broken", why: problem })
+  }
+
+  if (forSimulation.length > 0) isSound = await seedsPass(`1..${soundSeeds}`)
+  const checked = new Set(Array.from({ length: soundSeeds }, (_, index) => index + 1))
+  for (const mutant of forSimulation) {
+    const what = `${trials.length + 1}/${total} ${mutant.name}`
+    progress(what)
+    const trial = await timed(compiled(mutant, () => simulated(what, values.seeds, mutant)))
+    ended({ ...trial, mutant, by: "simulation" }, what)
+    if (trial.verdict._tag !== "Caught" || checked.has(trial.verdict.seed!)) continue
+    checked.add(trial.verdict.seed!)
+    if (!await seedsPass(`${trial.verdict.seed}..${trial.verdict.seed}`)) isSound = false
+  }
+  if (forTests.length > 0 && !await testsPass()) isSound = false
+  for (const mutant of forTests) {
+    const what = `${trials.length + 1}/${total} ${mutant.name}`
+    progress(`${what}: its tests`)
+    const trial = await timed(compiled(mutant, () => tryMutantTests(mutant, minutes)))
+    ended({ ...trial, mutant, by: "tests" }, what)
+  }
+  const caught = trials.filter(({ verdict }) => verdict._tag === "Caught").length
+  say(`\n${textTable(trials)}\n\n${caught} of ${trials.length} mutants are caught`)
+  if (values.write) writeFileSync(page, withTables(readFileSync(page, "utf8"), trials))
+  return isSound && caught === trials.length
 }
 
 // So that the copy is removed.

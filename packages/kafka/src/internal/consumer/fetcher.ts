@@ -181,17 +181,37 @@ export class Fetcher {
     const maxWait = Duration.toMillis(this.#settings.maxWait)
     let failures = 0
     let partialWait = shortWait
+    const failed = (error: KafkaError): Effect.Effect<void> => {
+      if (isFatal(error)) {
+        this.#events.onFatal(error)
+        return Effect.never
+      }
+      failures++
+      this.#wantMetadata()
+      return Effect.zipRight(
+        logRetry(failures, `fetch from broker ${broker} failed: ${error.message}`),
+        pause(settings, failures)
+      )
+    }
     return Effect.forever(Effect.gen(this, function*() {
       latch.unsafeClose()
       // Whoever asked for the newer metadata, a partition may have moved to a broker whose fiber sleeps.
       if (this.#cluster.metadata().version !== this.#routedVersion) this.#routing.unsafeOpen()
-      const { keys, retryAt } = this.#fetchable(broker)
+      const { keys: wanted, retryAt } = this.#fetchable(broker)
       const address = this.#cluster.address(broker)
-      if (keys.size === 0 || address === undefined) {
+      if (wanted.size === 0 || address === undefined) {
         return yield* retryAt === Infinity
           ? latch.await
           : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - this.#now())))
       }
+      // Before anything is chosen and reserved: until it may be sent, what it is for may be given up or assigned anew.
+      const connected = yield* this.#pool.get(address).pipe(
+        Effect.tap((connection) => connection.unthrottled),
+        Effect.either
+      )
+      if (connected._tag === "Left") return yield* failed(connected.left)
+      const { keys } = this.#fetchable(broker)
+      if (keys.size === 0) return
       const reservation = this.#budget.reserve(keys)
       if (reservation === null) {
         this.#starved.add(latch)
@@ -201,8 +221,7 @@ export class Fetcher {
       // turned out to take long.
       const wait = reservation.partial ? Math.min(partialWait, maxWait) : maxWait
       const askedAt = this.#now()
-      const result = yield* this.#pool.get(address).pipe(
-        Effect.flatMap((connection) => this.#fetch(connection, reservation, wait)),
+      const result = yield* this.#fetch(connected.right, reservation, wait).pipe(
         Effect.onInterrupt(() => Effect.sync(() => this.#arrivedNothing(reservation))),
         Effect.either
       )
@@ -215,14 +234,7 @@ export class Fetcher {
         return
       }
       this.#arrivedNothing(reservation)
-      if (isFatal(result.left)) {
-        this.#events.onFatal(result.left)
-        return yield* Effect.never
-      }
-      failures++
-      yield* logRetry(failures, `fetch from broker ${broker} failed: ${result.left.message}`)
-      this.#wantMetadata()
-      yield* pause(settings, failures)
+      yield* failed(result.left)
     }))
   }
 
@@ -253,10 +265,8 @@ export class Fetcher {
     const asked = new Map<string, { readonly partition: AssignedPartition; readonly offset: number }>()
     const topics = new Map<string, Array<any>>()
     for (const { key, maxBytes } of reservation.partitions) {
-      const partition = this.#partitions.get(key)
-      const offset = partition?.fetchOffset
-      // Given up while the connection was opened.
-      if (partition === undefined || offset === undefined) continue
+      const partition = this.#partitions.get(key)!
+      const offset = partition.fetchOffset!
       asked.set(key, { partition, offset })
       let partitions = topics.get(partition.topic)
       if (partitions === undefined) topics.set(partition.topic, partitions = [])
@@ -267,7 +277,6 @@ export class Fetcher {
         partitionMaxBytes: maxBytes
       })
     }
-    if (asked.size === 0) return Effect.as(Effect.sync(() => this.#arrivedNothing(reservation)), false)
     return connection.request(
       Fetch,
       {

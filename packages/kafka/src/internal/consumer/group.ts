@@ -205,7 +205,7 @@ export class GroupMember {
         groupId: this.#settings.groupId,
         generationId: sent.generationId,
         memberId: sent.memberId
-      }, { timeout: this.#settings.sessionTimeout })).pipe(
+      }, { timeout: beatTimeout(this.#settings) })).pipe(
         Effect.flatMap((response) => {
           if (response.errorCode !== 0) return Effect.fail(this.#error("Heartbeat", response.errorCode))
           this.#missedBeats = 0
@@ -367,6 +367,12 @@ export class GroupMember {
   #error(operation: string, errorCode: number): KafkaError {
     return fromCode(errorCode, { operation: `${operation} of group ${this.#settings.groupId}`, scope: "client" })
   }
+}
+
+/** Short enough for a second heartbeat, over another connection, within the session: the first one may be in a silent one. */
+const beatTimeout = ({ heartbeatInterval, sessionTimeout }: GroupSettings): Duration.Duration => {
+  const session = Duration.toMillis(sessionTimeout)
+  return Duration.millis(Math.max(session / 4, session / 2 - Duration.toMillis(heartbeatInterval)))
 }
 
 const describe = (member: ResponseOf<typeof JoinGroup>["members"][number]): MemberDescription => {

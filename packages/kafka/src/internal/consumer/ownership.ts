@@ -46,11 +46,15 @@ export class Ownership {
   assign(added: ReadonlyArray<TopicPartition>, generationId: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (added.length === 0) return Effect.void
-      const { fetch, fibers } = this.#context
+      const { fetch, fibers, source } = this.#context
       const partitions = added.map(({ partition, topic }) =>
         new AssignedPartition(fetch.topics.get(topic)!, partition, generationId)
       )
-      for (const partition of partitions) this.#owned.set(partition.key, partition)
+      for (const partition of partitions) {
+        this.#owned.set(partition.key, partition)
+        // Not fetched before it is started, but counted: the first that starts must not take the others' share.
+        source.fetcher.add(partition)
+      }
       return Effect.asVoid(fibers.fork(Effect.catchAll(
         this.#start(partitions),
         (error) => Effect.sync(() => this.#context.source.delivery.stop(error))

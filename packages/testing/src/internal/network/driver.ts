@@ -10,7 +10,10 @@ import type { Network } from "./network.ts"
 
 /** Lets a network live in the time of a clock. */
 export interface Driver {
-  /** Gives the network something to do now. What comes of it at once is done soon, in a fiber of the driver's. */
+  /**
+   * Gives the network something to do now. What comes of it at once is done soon, in a fiber of the driver's. Once the
+   * network has failed, everything that is done to it does, for the same reason: it is a bug in it, not a broken connection.
+   */
   readonly touch: (action: (network: Network) => void) => void
   /** Does something to the network, which is up to date then. What is thrown is a defect: the caller's mistake. */
   readonly operate: <A>(operation: (network: Network) => A) => Effect.Effect<A>
@@ -46,6 +49,21 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
     let isAwake = false
     let resume: (() => void) | undefined
     let isClosed = false
+    let defect: { readonly cause: unknown } | undefined
+
+    const requireSound = (): void => {
+      if (defect !== undefined) throw defect.cause
+    }
+
+    const advance = (now: number): void => {
+      requireSound()
+      try {
+        network.advance(now)
+      } catch (cause) {
+        defect = { cause }
+        throw cause
+      }
+    }
 
     const alive = <A>(self: Effect.Effect<A>): Effect.Effect<A> =>
       self.pipe(
@@ -80,7 +98,7 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
         () => {
           const index = sleepers.indexOf(sleeper)
           const now = monotonic(clock)
-          network.advance(now)
+          advance(now)
           // Dismissed when it was about to wake: it is being interrupted, and others must take over.
           if (index < 0) {
             arm(now)
@@ -116,13 +134,14 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
     )
     yield* Effect.suspend(() => {
       const now = monotonic(clock)
-      network.advance(now)
+      advance(now)
       arm(now)
       return idle
     }).pipe(Effect.forever, alive, Effect.forkScoped)
 
     return {
       touch: (action) => {
+        requireSound()
         const now = monotonic(clock)
         network.keepTime(now)
         action(network)
@@ -131,7 +150,7 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
       operate: (operation) =>
         Effect.sync(() => {
           const now = monotonic(clock)
-          network.advance(now)
+          advance(now)
           const result = operation(network)
           arm(now)
           return result

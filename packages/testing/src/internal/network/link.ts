@@ -1,3 +1,4 @@
+import { ProtocolError } from "@sluice/kafka/internal/protocol/error"
 import type { AnyApi } from "@sluice/kafka/internal/protocol/field"
 
 import { type Answer, Reply } from "../cluster/reply.ts"
@@ -147,30 +148,38 @@ export class Link {
 
   /** Serves what waits, as far as the broker can. */
   pump(): void {
-    try {
-      while (this.brokerEnd === "open" && this.network.isServing(this.brokerId)) {
-        if (this.serving !== undefined) {
-          const { exchange, reply, treatment } = this.serving
-          if (reply.answer === undefined) return
-          this.serving = undefined
-          this.answer(exchange, reply.answer, treatment)
-        } else {
-          if (this.network.now < this.quietUntil) return
-          const received = this.inbox.shift()
-          if (received === undefined) {
-            if (this.hasClientLeft) this.endBroker()
-            return
-          }
-          this.read(received)
+    while (this.brokerEnd === "open" && this.network.isServing(this.brokerId)) {
+      if (this.serving !== undefined) {
+        const { exchange, reply, treatment } = this.serving
+        if (reply.answer === undefined) return
+        this.serving = undefined
+        this.answer(exchange, reply.answer, treatment)
+      } else {
+        if (this.network.now < this.quietUntil) return
+        const received = this.inbox.shift()
+        if (received === undefined) {
+          if (this.hasClientLeft) this.endBroker()
+          return
         }
+        this.read(received)
       }
+    }
+  }
+
+  /** What others make fail is their fault: the client's bytes, or an interceptor. Anything else is a bug in the brokers. */
+  private orHangUp<A>(action: () => A, isTheirs: (error: unknown) => boolean): A | "failed" {
+    try {
+      return action()
     } catch (error) {
+      if (!isTheirs(error)) throw error
       this.hangUp(error instanceof Error ? error.message : String(error), error)
+      return "failed"
     }
   }
 
   private read({ frame, sentAt }: ReceivedFrame): void {
-    const result = readRequest(frame)
+    const result = this.orHangUp(() => readRequest(frame), (error) => error instanceof ProtocolError)
+    if (result === "failed") return
     switch (result._tag) {
       case "Request":
         return this.serve(result.request, frame.length, sentAt)
@@ -201,7 +210,9 @@ export class Link {
       answeredAt: undefined,
       receivedAt: undefined
     }
-    const treatment = network.treat(exchange, clientId)
+    const verdict = this.orHangUp(() => network.intercept(exchange, clientId), () => true)
+    if (verdict === "failed") return
+    const treatment = network.faults.treat(exchange, verdict)
     // What came with the request may have broken the connection, or killed the broker.
     if (this.brokerEnd !== "open") return
     if (treatment?.isRequestLost === true) return this.goDeaf()

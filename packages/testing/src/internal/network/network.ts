@@ -176,8 +176,8 @@ export class Network {
     return this.faults.isCutOff(link)
   }
 
-  /** For {@link Link}: what is done to a request, if there is anything. */
-  treat(exchange: Exchange, clientId: string | null): Treatment | undefined {
+  /** For {@link Link}: what the interceptor does to a request, if there is anything. Throws what it throws. */
+  intercept(exchange: Exchange, clientId: string | null): Treatment | undefined {
     const verdict = this.interceptor?.({
       brokerId: exchange.broker,
       apiKey: exchange.api.key,
@@ -186,7 +186,7 @@ export class Network {
       clientId,
       connectionId: exchange.connection
     })
-    return this.faults.treat(exchange, verdict === undefined ? undefined : treatments[verdict]())
+    return verdict === undefined ? undefined : treatments[verdict]()
   }
 
   /** For {@link Link}: has the cluster serve a request. */

@@ -7,6 +7,9 @@
 /** A partition of the one topic that a history is about. */
 export type PartitionIndex = number
 
+/** Why a record cannot be sent as it is. */
+export type Flaw = "too large" | "not serializable" | "no such partition" | "no such topic"
+
 /** What a producer did, or was told. */
 export type ProducerEvent =
   /** A record is handed over. From here on it may be in the log. */
@@ -19,6 +22,12 @@ export type ProducerEvent =
     readonly size: number
     /** Where it must go: by its own partition, or by its key. `undefined` where any will do. */
     readonly partition: PartitionIndex | undefined
+    /** Where it must go instead if the producer knows that the topic has grown: its key says so. */
+    readonly partitionOnceGrown?: PartitionIndex
+    /** What is wrong with it; without it, it can be sent. */
+    readonly flaw?: Flaw
+    /** Whether it is for another topic than the one that the history is about: only its outcome is judged. Default false. */
+    readonly isAside?: boolean
     /**
      * Records of a producer with the same number were handed over one after the other, in the order of these events: by
      * one call, or by one fiber that awaited the acceptance of each. Without it, order is judged by outcomes alone.
@@ -56,10 +65,17 @@ export type ProducerEvent =
     readonly time: number
     readonly producer: string
     readonly record: number
+    /** What was handed over with the record, to be known again: its id, or nothing. */
+    readonly correlation?: number
     readonly outcome:
       | { readonly _tag: "Acknowledged"; readonly partition: PartitionIndex; readonly offset: number | undefined }
       | { readonly _tag: "Failed"; readonly persisted: "no" | "maybe"; readonly reason: string }
   }
+  /** A producer is told to flush; it says that it has. One flush at a time. */
+  | { readonly _tag: "Flushing"; readonly time: number; readonly producer: string }
+  | { readonly _tag: "Flushed"; readonly time: number; readonly producer: string }
+  /** A sink has taken all records with this number, and says that they are acknowledged. */
+  | { readonly _tag: "SinkDone"; readonly time: number; readonly producer: string; readonly lane: number }
   /** Closing begins, and is done. */
   | { readonly _tag: "ProducerClosing"; readonly time: number; readonly producer: string }
   | { readonly _tag: "ProducerClosed"; readonly time: number; readonly producer: string }
@@ -105,6 +121,33 @@ export type ConsumerEvent =
     readonly offset: number
     readonly record: number
   }
+  /** Without a group: the stream failed with the place of a record that does not decode. */
+  | {
+    readonly _tag: "ReadFailed"
+    readonly time: number
+    readonly reader: string
+    readonly partition: PartitionIndex
+    readonly offset: number
+  }
+
+/** What a broker sent to a member: for each partition whole batches, or what there is room for of the last one. */
+export interface FetchedEvent {
+  readonly _tag: "Fetched"
+  readonly time: number
+  /** When it was asked for. */
+  readonly sentAt: number
+  readonly member: string
+  readonly broker: number
+  /** How many bytes of records it brought more than it was asked for, since a first batch comes whole. */
+  readonly excess: number
+  /** Only those that have records: from the offset that was asked for up to, and without, `end`. */
+  readonly parts: ReadonlyArray<{
+    readonly partition: PartitionIndex
+    readonly from: number
+    readonly end: number
+    readonly bytes: number
+  }>
+}
 
 /** What the cluster saw of the group. A member's id begins with its client id, which is the `member` of other events. */
 export type GroupEvent =
@@ -134,11 +177,32 @@ export type GroupEvent =
     readonly memberId: string
     readonly why: "session" | "join" | "sync"
   }
+  /** A member was told where the log of a partition ends now, to begin there. */
+  | {
+    readonly _tag: "EndFound"
+    readonly time: number
+    readonly member: string
+    readonly partition: PartitionIndex
+    readonly offset: number
+  }
 
 /** What was done to the cluster and the network, and what became of the log. */
 export type WorldEvent =
-  | { readonly _tag: "FaultBegan"; readonly time: number; readonly id: number; readonly fault: string }
+  | {
+    readonly _tag: "FaultBegan"
+    readonly time: number
+    readonly id: number
+    readonly fault: string
+    /** Whose part in the group it can disturb. Default: all members'. */
+    readonly members?: ReadonlyArray<string>
+  }
   | { readonly _tag: "FaultEnded"; readonly time: number; readonly id: number; readonly fault: string }
+  /**
+   * A connection over which a member takes part in its group is silent, and nobody was told; it is closed, or leads to a
+   * broker that does not coordinate the group now.
+   */
+  | { readonly _tag: "SilenceBegan"; readonly time: number; readonly member: string; readonly connection: number }
+  | { readonly _tag: "SilenceEnded"; readonly time: number; readonly connection: number }
   /** Records from `offset` on, which no majority had, are gone. */
   | {
     readonly _tag: "Truncated"
@@ -146,22 +210,36 @@ export type WorldEvent =
     readonly partition: PartitionIndex
     readonly offset: number
   }
+  /** Records before `offset` were deleted; `log` has them all the same. */
+  | {
+    readonly _tag: "Deleted"
+    readonly time: number
+    readonly partition: PartitionIndex
+    readonly offset: number
+  }
+  /** The topic gets more partitions, `count` in all. */
+  | { readonly _tag: "PartitionsAdded"; readonly time: number; readonly count: number }
+  /** The topic of the records that are aside is deleted, and made again. */
+  | { readonly _tag: "TopicDeleted"; readonly time: number }
+  | { readonly _tag: "TopicMade"; readonly time: number }
   /** Nothing is broken any more, and nothing will be. */
   | { readonly _tag: "Healed"; readonly time: number }
 
-export type HistoryEvent = ProducerEvent | ConsumerEvent | GroupEvent | WorldEvent
+export type HistoryEvent = ProducerEvent | ConsumerEvent | FetchedEvent | GroupEvent | WorldEvent
 
 /** What a producer promised. */
 export interface ProducerFacts {
   readonly name: string
   readonly acks: "none" | "leader" | "all"
+  /** Whether brokers tell a batch that comes again; default: with acks all. */
+  readonly idempotent?: boolean
   readonly bufferBytes: number
   readonly maxRecordBytes: number
   /** Whether it has a delivery handler: each accepted record is `Reported` then. */
   readonly hasReports: boolean
 }
 
-/** A record that is in the log in the end. */
+/** A record that is in the log in the end, or was when it was deleted. */
 export interface LoggedRecord {
   readonly partition: PartitionIndex
   readonly offset: number
@@ -176,18 +254,36 @@ export interface History {
   /** Names of the members of the group, which are their client ids. */
   readonly members: ReadonlyArray<string>
   readonly sessionTimeout: number
+  /** How long a rebalance waits for a member. Default: the session timeout. */
+  readonly rebalanceTimeout?: number
+  /** How many bytes of fetched records each member may hold. Default: not known. */
+  readonly fetchBuffers?: ReadonlyMap<string, number>
   /** By partition and offset. */
   readonly log: ReadonlyArray<LoggedRecord>
+  /** What is, or was before it was deleted, in the topic of the records that are aside. */
+  readonly logAside?: ReadonlyArray<LoggedRecord>
   /** What the group has stored in the end. */
   readonly committed: ReadonlyMap<PartitionIndex, number>
   /** When everything was done after `Healed`: each outcome known, each record processed and committed; else `undefined`. */
   readonly settledAt: number | undefined
   /** How long after `Healed` that may take, in milliseconds. */
   readonly settleWithin: number
+  /** How many partitions the topic had in the beginning; needed where it grows. */
+  readonly partitions?: number
+  /** How long clients may go on with what they know of the cluster, in milliseconds. Default: without end. */
+  readonly metadataMaxAge?: number
+  /** The largest batch that the topic takes, in bytes. Default: any. */
+  readonly maxMessageBytes?: number | undefined
   /** Whether timers may overtake ready work: then who is told something may hear of it late. Default false. */
   readonly timersOvertake?: boolean
   /** Members that read by `run` whenever they read: their handlers end when the client ends them. Default none. */
   readonly runs?: ReadonlyArray<string>
+  /** Where the group begins. Default `"earliest"`. */
+  readonly reset?: "earliest" | "latest"
+  /** How long handlers of a run get at least before they are interrupted, by member. Default: not known. */
+  readonly drainTimeouts?: ReadonlyMap<string, number>
+  /** How long closing may take, by member. Default: not known. */
+  readonly closingTimes?: ReadonlyMap<string, number>
   /** Whether members keep what they own while the group rebalances. Default false: all is given up and taken again. */
   readonly cooperative?: boolean
   /** The shortest time for which a member waits for its handlers when partitions are revoked. Default 500. */

@@ -20,10 +20,42 @@ export interface ProducerPlan {
   readonly deliveryTimeout: number
   readonly closeTimeout: number
   readonly onDelivery: { readonly concurrency: number; readonly maxPending: number } | undefined
+  readonly habits: ProducerHabits
+}
+
+/** What else a producer does that others do not, drawn apart from its settings. */
+export interface ProducerHabits {
+  /** Only acks all has a choice. */
+  readonly idempotent: boolean
+  /** Which share of its records cannot be sent as they are. */
+  readonly flawed: number
+  /** Writes over a record's bytes as soon as it was accepted. */
+  readonly reusesBuffers: boolean
+  /** What else the delivery handler does: send records of its own, or never end. */
+  readonly handler: "plain" | "sends" | "hangs"
+  /** How long closing waits for handlers. */
+  readonly handlerCloseTimeout: number
+  /** How long after closing began, and after each other, the fiber that closes is interrupted. */
+  readonly interruptions: ReadonlyArray<number>
 }
 
 /** How a member reads and commits. */
-export type ReaderKind = "run" | "sink" | "commit"
+export type ReaderKind = "run" | "layer" | "sink" | "commit"
+
+/** What else a member does, drawn apart from its settings. */
+export interface MemberHabits {
+  /** How long before it stops the first of its handlers begins that never ends by itself: only where its client ends it. */
+  readonly hangs: number | undefined
+  /** A time from which on such a handler begins, while it stays; once everything is mended it ends. */
+  readonly hangsFrom: number | undefined
+  /** How long after it begins to close, and after each other, the fiber that closes is interrupted. */
+  readonly interruptions: ReadonlyArray<number>
+  /** Whether what reads is interrupted, and is awaited before its consumer closes, or not. */
+  readonly interruptsReader: "no" | "before" | "meanwhile"
+}
+
+/** What happens beside the topic and the group, in small ones of their own. */
+export type SideKind = "latest" | "deleted" | "undecodable" | "stuck"
 
 /** A member of the group: how it is made, and when it is there. */
 export interface MemberPlan {
@@ -40,11 +72,18 @@ export interface MemberPlan {
   readonly slowHandling: number
   readonly failures: number
   readonly minBytes: number
+  readonly habits: MemberHabits
 }
 
 /** Everything that a seed decides. */
 export interface WorkloadPlan extends Plan {
   readonly partitions: number
+  /** When the topic gets more partitions, and how many it has then. */
+  readonly growth: { readonly at: number; readonly partitions: number } | undefined
+  /** When another topic, into which the first producer writes, is deleted and made again. */
+  readonly deletion: { readonly at: number; readonly until: number } | undefined
+  /** The topic's `max.message.bytes`; by default larger than any batch. */
+  readonly maxMessageBytes: number | undefined
   readonly minInsyncReplicas: number
   readonly latency: number
   readonly jitter: number
@@ -56,6 +95,7 @@ export interface WorkloadPlan extends Plan {
   readonly isolation: "read_committed" | "read_uncommitted"
   readonly producers: ReadonlyArray<ProducerPlan>
   readonly members: ReadonlyArray<MemberPlan>
+  readonly side: { readonly kind: SideKind; readonly startAt: number }
   /** Nothing is broken before. */
   readonly calmUntil: number
   /** When everything that is broken is mended, and how long after it everything may take. */
@@ -66,6 +106,9 @@ export interface WorkloadPlan extends Plan {
 /** The topic, and the group that reads it. */
 export const topicName = "records"
 export const groupId = "readers"
+/** A topic that is deleted and made again, and one that never is made. */
+export const deletedTopic = "deleted"
+export const missingTopic = "missing"
 /** Who reads all partitions without a group. */
 export const readerName = "reader"
 
@@ -74,7 +117,16 @@ export const sessionTimeout = 6000
 export const rebalanceTimeout = 8000
 
 /** What is drawn from a seed apart from each other. */
-export const concern = { plan: 1, producer: 100, member: 200 } as const
+export const concern = {
+  plan: 1,
+  topic: 3,
+  afterwards: 4,
+  producer: 100,
+  member: 200,
+  habits: 300,
+  memberHabits: 350,
+  side: 400
+} as const
 
 const interleavings: ReadonlyArray<Interleaving> = [
   {},
@@ -83,10 +135,30 @@ const interleavings: ReadonlyArray<Interleaving> = [
   { shuffle: true, extraYields: 0.02 }
 ]
 
-const producerPlan = (chance: SeededRandom, name: string, acks: ProducerPlan["acks"]): ProducerPlan => ({
+const producerHabits = (chance: SeededRandom, acks: ProducerPlan["acks"]): ProducerHabits => {
+  const idempotent = acks === "all" && chance.next() < 0.9
+  const flawed = chance.pick([0, 0.01, 0.03])
+  const reusesBuffers = chance.next() < 0.5
+  const handler = chance.pick(["plain", "sends", "hangs"] as const)
+  return {
+    idempotent,
+    flawed,
+    reusesBuffers,
+    handler,
+    // Where handlers end, all of them have the time to.
+    handlerCloseTimeout: handler === "hangs" ? chance.pick([500, 2000]) : 60_000,
+    interruptions: Array.from({ length: chance.pick([0, 1, 2]) }, () => chance.pick([0, 1, 20, 300]))
+  }
+}
+
+const producerPlan = (
+  chance: SeededRandom,
+  name: string,
+  acks: ProducerPlan["acks"]
+): Omit<ProducerPlan, "habits"> => ({
   name,
   startAt: chance.between(0, 1500),
-  records: chance.between(680, 760),
+  records: chance.between(640, 720),
   sendingTime: chance.pick([18_000, 30_000, 42_000]),
   acks,
   compression: chance.next() < 0.25 ? "gzip" : "none",
@@ -101,7 +173,12 @@ const producerPlan = (chance: SeededRandom, name: string, acks: ProducerPlan["ac
     : undefined
 })
 
-const memberPlan = (chance: SeededRandom, name: string, isFirst: boolean, end: number): MemberPlan => {
+const memberPlan = (
+  chance: SeededRandom,
+  name: string,
+  isFirst: boolean,
+  end: number
+): Omit<MemberPlan, "habits"> => {
   const stays: Array<{ from: number; to: number | undefined }> = []
   let from = isFirst ? 0 : chance.between(0, 3000)
   while (chance.next() < 0.4 && from < end - 8000) {
@@ -125,6 +202,79 @@ const memberPlan = (chance: SeededRandom, name: string, isFirst: boolean, end: n
   }
 }
 
+const memberHabits = (chance: SeededRandom, calmUntil: number, healAt: number): MemberHabits => ({
+  hangs: chance.next() < 0.6 ? chance.between(0, 1500) : undefined,
+  hangsFrom: chance.next() < 0.3 ? chance.between(calmUntil / 2, healAt - 10_000) : undefined,
+  interruptions: Array.from({ length: chance.pick([0, 1, 2, 2]) }, () => chance.pick([0, 1, 20, 300])),
+  interruptsReader: chance.pick(["no", "before", "meanwhile"] as const)
+})
+
+/** A member that is cut off until it is surely out of its group. */
+const cutOff = (
+  chance: SeededRandom,
+  members: ReadonlyArray<MemberPlan>,
+  calmUntil: number,
+  healAt: number
+): ReadonlyArray<ScheduledFault> =>
+  chance.next() < 0.5
+    ? []
+    : [{
+      at: chance.between(calmUntil, healAt - 2 * sessionTimeout),
+      fault: Fault.partition({ clients: [chance.pick(members).name] }, sessionTimeout + chance.between(2000, 5000))
+    }]
+
+const deletionPlan = (chance: SeededRandom): WorkloadPlan["deletion"] => {
+  const at = chance.pick([3000, 3500, 15_000])
+  return { at, until: at + chance.pick([300, 1000, 3000]) }
+}
+
+const topicPlan = (
+  chance: SeededRandom,
+  partitions: number
+): Pick<WorkloadPlan, "deletion" | "growth" | "maxMessageBytes"> => ({
+  maxMessageBytes: chance.pick([undefined, undefined, undefined, 450, 700, 1500]),
+  // While nothing is broken: clients have no excuse then to learn of it late.
+  growth: chance.next() < 0.4
+    ? { at: chance.between(3000, 7000), partitions: partitions + chance.between(1, 2) }
+    : undefined,
+  deletion: chance.next() < 0.5 ? deletionPlan(chance) : undefined
+})
+
+/**
+ * Who works when all is mended and the aftermath is over, so that what may only happen in trouble is judged also after
+ * trouble: a producer of its own, and a member that goes and comes.
+ */
+const afterwards = (
+  chance: SeededRandom,
+  members: ReadonlyArray<MemberPlan>,
+  healAt: number
+): Pick<WorkloadPlan, "producers" | "members"> => {
+  // See `Trouble`; and what has gone silent must be found out first.
+  const from = healAt + sessionTimeout + rebalanceTimeout + 500
+  const away = chance.between(0, members.length - 1)
+  const to = from + chance.between(500, 2500)
+  return {
+    producers: [{
+      ...producerPlan(chance, "producer-d", "all"),
+      habits: { ...producerHabits(chance, "all"), handler: "plain" },
+      startAt: from,
+      records: chance.between(100, 140),
+      sendingTime: 9000
+    }],
+    members: members.map((member, index) => {
+      const last = member.stays.at(-1)!
+      return index !== away ? member : {
+        ...member,
+        stays: [
+          ...member.stays.slice(0, -1),
+          { from: last.from, to },
+          { from: to + chance.between(500, 3000), to: undefined }
+        ]
+      }
+    })
+  }
+}
+
 /** What a seed comes to. At least 2,000 records, three members and twenty faults of ten kinds. */
 export const makePlan = (seed: number): WorkloadPlan => {
   const chance = new SeededRandom(seed, concern.plan)
@@ -132,18 +282,35 @@ export const makePlan = (seed: number): WorkloadPlan => {
   const healAt = 50_000
   const partitions = chance.between(3, 7)
   const acks = chance.pick([["all", "all", "all"], ["all", "all", "leader"], ["all", "all", "none"]] as const)
-  const producers = acks.map((each, index) => producerPlan(chance, `producer-${"abc"[index]}`, each))
-  const members = ["a", "b", "c"].map((letter, index) => memberPlan(chance, `member-${letter}`, index === 0, healAt))
+  const producers = acks.map((each, index) => ({
+    ...producerPlan(chance, `producer-${"abc"[index]}`, each),
+    habits: producerHabits(new SeededRandom(seed, concern.habits + index), each)
+  }))
+  const members = ["a", "b", "c"].map((letter, index): MemberPlan => {
+    const member = memberPlan(chance, `member-${letter}`, index === 0, healAt)
+    const others = new SeededRandom(seed, concern.memberHabits + index)
+    return {
+      ...member,
+      kind: member.kind === "run" && others.next() < 0.3 ? "layer" : member.kind,
+      habits: memberHabits(others, calmUntil, healAt)
+    }
+  })
+  const beside = new SeededRandom(seed, concern.side)
+  const later = afterwards(new SeededRandom(seed, concern.afterwards), members, healAt)
   return {
     seed,
     interleaving: interleavings[seed % interleavings.length]!,
-    faults: drawFaults(seed, {
-      partitions,
-      calmUntil,
-      healAt,
-      clients: [...producers, ...members].map(({ name }) => name)
-    }),
+    faults: [
+      ...drawFaults(seed, {
+        partitions,
+        calmUntil,
+        healAt,
+        clients: [...producers, ...members].map(({ name }) => name)
+      }),
+      ...cutOff(new SeededRandom(seed, concern.memberHabits + 10), members, calmUntil, healAt)
+    ],
     partitions,
+    ...topicPlan(new SeededRandom(seed, concern.topic), partitions),
     minInsyncReplicas: chance.pick([1, 2, 3]),
     latency: chance.pick([0, 1, 5]),
     jitter: chance.pick([0, 3]),
@@ -153,8 +320,12 @@ export const makePlan = (seed: number): WorkloadPlan => {
     metadataMaxAge: chance.pick([2000, 60_000]),
     assignor: chance.next() < 0.75 ? "cooperative-sticky" : "range",
     isolation: chance.next() < 0.5 ? "read_committed" : "read_uncommitted",
-    producers,
-    members,
+    producers: [...producers, ...later.producers],
+    members: later.members,
+    side: {
+      kind: beside.pick(["latest", "deleted", "undecodable", "stuck"] as const),
+      startAt: beside.between(200, 5000)
+    },
     calmUntil,
     healAt,
     settleWithin: 120_000

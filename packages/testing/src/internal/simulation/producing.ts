@@ -5,6 +5,7 @@ import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,19 +13,67 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 
 import { SeededRandom } from "../random.ts"
-import { concern, type ProducerPlan, topicName, type WorkloadPlan } from "./plan.ts"
+import type { Flaw } from "./history.ts"
+import { concern, deletedTopic, missingTopic, type ProducerPlan, topicName, type WorkloadPlan } from "./plan.ts"
 import type { Recorder } from "./recorder.ts"
 
 /** The topic of every record. A value begins with the record's id. */
 export const Records = Topic.make(topicName, { key: Serde.string, value: Serde.string })
 
-type Line = Topic.ProducerRecord<typeof topicName, string, string>
+/** A record and its id. */
+interface Sent {
+  readonly id: number
+  readonly record: Topic.AnyRecord
+}
 
 /** The id of the record with this value. */
 export const recordId = (value: string): number => Number.parseInt(value, 10)
 
 /** How many records a producer hands over at a time, about. */
 const recordsPerTurn = 11
+
+/** What a delivery handler sends itself has ids from here on. */
+const firstOfHandler = 5000
+/** How much that is. */
+const recordsOfHandler = 20
+
+/** What is sent to another topic has ids from here on, and this is how much it is, how often. */
+const firstAside = 8000
+const recordsAside = 80
+const pauseAside = 250
+
+const flaws: ReadonlyArray<Flaw> = ["too large", "not serializable", "no such partition"]
+/** Stands behind the id of a value that does not serialize. */
+const unserializable = "!"
+
+const encoder = new TextEncoder()
+
+/** Serializes into buffers that it knows again, so that they can be used for something else. */
+class Buffers {
+  readonly #lent = new Map<number, Uint8Array>()
+  readonly topic = Topic.make(topicName, {
+    key: Serde.string,
+    value: Serde.make({
+      serialize: (value: string) => {
+        if (value.endsWith(unserializable)) throw new TypeError("a value that does not serialize")
+        const bytes = encoder.encode(value)
+        this.#lent.set(recordId(value), bytes)
+        return bytes
+      },
+      deserialize: Serde.string.deserialize
+    })
+  })
+
+  /** Nobody may need this record's bytes any more. */
+  reuse(id: number): void {
+    this.#lent.get(id)?.fill(0x23)
+  }
+
+  /** Forgets the record. */
+  done(id: number): void {
+    this.#lent.delete(id)
+  }
+}
 
 /** One producer's records, each in one of the ways in which they can be sent. */
 class Sending {
@@ -35,7 +84,13 @@ class Sending {
   readonly #chance: SeededRandom
   readonly #firstId: number
   readonly #awaiting: Array<Fiber.Fiber<unknown>> = []
+  /** Whatever was not drawn in the beginning: so that it does not move what was. */
+  readonly #habit: SeededRandom
+  readonly #growth: WorkloadPlan["growth"]
+  readonly #isAside: boolean
+  readonly #buffers = new Buffers()
   #sent = 0
+  #sentByHandler = 0
   #calls = 0
 
   constructor(producer: Producer.Producer<number>, plan: WorkloadPlan, index: number, recorder: Recorder) {
@@ -44,6 +99,9 @@ class Sending {
     this.#partitions = plan.partitions
     this.#recorder = recorder
     this.#chance = new SeededRandom(plan.seed, concern.producer + index)
+    this.#habit = new SeededRandom(plan.seed, concern.habits + 50 + index)
+    this.#growth = plan.growth
+    this.#isAside = index === 0 && plan.deletion !== undefined
     this.#firstId = (index + 1) * 10_000
   }
 
@@ -51,45 +109,105 @@ class Sending {
   readonly all: Effect.Effect<void> = Effect.gen(this, function*() {
     const { records, sendingTime } = this.#plan
     const pause = Math.round(sendingTime * recordsPerTurn / records)
+    const aside = this.#isAside ? [yield* Effect.forkDaemon(this.#aside)] : []
     while (this.#sent < records) {
       yield* this.#chance.pick(this.#ways)
       yield* Effect.sleep(Duration.millis(this.#chance.between(0, 2 * pause)))
     }
     yield* this.#enqueue
+    yield* Fiber.joinAll(aside)
   })
 
   /** All who wait for an outcome have it. */
   readonly told: Effect.Effect<void> = Effect.suspend(() => Fiber.joinAll(this.#awaiting))
 
+  /** What is sent to a producer that is closed. */
+  readonly afterwards: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.all([this.#enqueue, this.#send(this.#next()), this.#sendAll, this.#sink, this.#producer.flush], {
+      discard: true
+    })
+  )
+
+  /** What the delivery handler sends; it may only wait until that is accepted. */
+  readonly byHandler: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.#sentByHandler === recordsOfHandler) return Effect.void
+    return this.#enqueueOne(this.#make(this.#firstId + firstOfHandler + this.#sentByHandler++))
+  })
+
+  /** What goes to other topics meanwhile: one that is deleted and made again, and one that is never made. */
+  readonly #aside = Effect.gen(this, function*() {
+    const make = (id: number, topic: string, flaw?: Flaw): Sent => {
+      const value = `${id}:aside`
+      this.#recorder.add({
+        _tag: "Invoked",
+        producer: this.#plan.name,
+        record: id,
+        size: value.length,
+        partition: undefined,
+        isAside: true,
+        ...(flaw !== undefined && { flaw })
+      })
+      return { id, record: Topic.make(topic, { key: Serde.string, value: Serde.string }).record({ key: null, value }) }
+    }
+    for (let sent = 0; sent < recordsAside && this.#sent < this.#plan.records; sent++) {
+      const id = this.#firstId + firstAside + sent
+      if (sent === 1) {
+        const missing = yield* Effect.forkDaemon(this.#send(make(id, missingTopic, "no such topic")))
+        this.#awaiting.push(missing)
+      } else {
+        yield* this.#enqueueOne(make(id, deletedTopic))
+      }
+      yield* Effect.sleep(Duration.millis(pauseAside))
+    }
+  })
+
   /** `lane`: the call that hands over several records in their order. */
-  #next(lane?: number): { readonly id: number; readonly record: Line } {
-    const { maxRecordBytes, name } = this.#plan
-    const id = this.#firstId + this.#sent++
-    const chance = this.#chance
-    const value = `${id}:`.padEnd(chance.pick([12, 40, 100, 300, maxRecordBytes - 60]), "x")
+  #next(lane?: number): Sent {
+    return this.#make(this.#firstId + this.#sent++, lane)
+  }
+
+  #make(id: number, lane?: number): Sent {
+    const { habits, maxRecordBytes, name } = this.#plan
+    const isOfHandler = id >= this.#firstId + firstOfHandler
+    const chance = isOfHandler ? this.#habit : this.#chance
+    const habit = this.#habit
+    let value = `${id}:`.padEnd(chance.pick([12, 40, 100, 300, maxRecordBytes - 60]), "x")
     const way = chance.between(0, 9)
     const key = way < 5 ? `key-${chance.between(0, 20)}` : null
-    const partition = way >= 5 && way < 8 ? chance.between(0, this.#partitions - 1) : undefined
-    const record = Records.record({ key, value, partition })
+    let partition = way >= 5 && way < 8 ? chance.between(0, this.#partitions - 1) : undefined
+    const growth = this.#growth !== undefined && this.#recorder.now >= this.#growth.at ? this.#growth : undefined
+    if (growth !== undefined && partition !== undefined && habit.next() < 0.2) {
+      partition = habit.between(this.#partitions, growth.partitions - 1)
+    }
+    const flaw = habit.next() < habits.flawed ? habit.pick(flaws) : undefined
+    if (flaw === "too large") value = value.padEnd(maxRecordBytes + 1, "x")
+    if (flaw === "not serializable") value += unserializable
+    if (flaw === "no such partition") partition = 100 + habit.between(0, 20)
+    const record = this.#buffers.topic.record({ key, value, partition })
+    const keyed = key === null || partition !== undefined ? undefined : encoder.encode(key)
     this.#recorder.add({
       _tag: "Invoked",
       producer: name,
       record: id,
       size: value.length + (key?.length ?? 0),
       ...(lane !== undefined && { lane }),
-      partition: partition ??
-        (key === null ? undefined : partitionForKey(new TextEncoder().encode(key), this.#partitions))
+      ...(flaw !== undefined && { flaw }),
+      partition: partition ?? (keyed && partitionForKey(keyed, this.#partitions)),
+      ...(this.#growth !== undefined && keyed !== undefined && {
+        partitionOnceGrown: partitionForKey(keyed, this.#growth.partitions)
+      })
     })
     return { id, record }
   }
 
-  #several(most: number): ReadonlyArray<{ readonly id: number; readonly record: Line }> {
+  #several(most: number): { readonly lane: number; readonly records: ReadonlyArray<Sent> } {
     const lane = ++this.#calls
-    return Array.from({ length: this.#chance.between(1, most) }, () => this.#next(lane))
+    return { lane, records: Array.from({ length: this.#chance.between(1, most) }, () => this.#next(lane)) }
   }
 
   #ended(id: number, exit: Exit.Exit<Producer.RecordMetadata, ProduceError>): void {
     const { name: producer } = this.#plan
+    this.#buffers.done(id)
     if (Exit.isSuccess(exit)) {
       const { offset, partition } = exit.value
       this.#recorder.add({
@@ -110,30 +228,32 @@ class Sending {
     }
   }
 
-  #send({ id, record }: { readonly id: number; readonly record: Line }): Effect.Effect<void> {
+  #send({ id, record }: Sent): Effect.Effect<void> {
     return this.#producer.send(record, { correlation: id }).pipe(
       Effect.onExit((exit) => Effect.sync(() => this.#ended(id, exit))),
       Effect.ignore
     )
   }
 
-  readonly #enqueue = Effect.suspend(() => {
-    const { name: producer } = this.#plan
-    const one = Effect.suspend(() => {
-      const { id, record } = this.#next()
-      return Effect.matchEffect(this.#producer.enqueue(record, { correlation: id }), {
-        onFailure: (error) => Effect.sync(() => this.#ended(id, Exit.fail(error))),
-        onSuccess: (told) => {
-          this.#recorder.add({ _tag: "Accepted", producer, record: id })
-          return Effect.map(
-            Effect.forkDaemon(Effect.flatMap(Effect.exit(told), (exit) => Effect.sync(() => this.#ended(id, exit)))),
-            (fiber) => void this.#awaiting.push(fiber)
-          )
-        }
-      })
+  /** Done when the record is accepted. */
+  #enqueueOne({ id, record }: Sent): Effect.Effect<void> {
+    const { habits, name: producer } = this.#plan
+    return Effect.matchEffect(this.#producer.enqueue(record, { correlation: id }), {
+      onFailure: (error) => Effect.sync(() => this.#ended(id, Exit.fail(error))),
+      onSuccess: (told) => {
+        this.#recorder.add({ _tag: "Accepted", producer, record: id })
+        if (habits.reusesBuffers) this.#buffers.reuse(id)
+        return Effect.map(
+          Effect.forkDaemon(Effect.flatMap(Effect.exit(told), (exit) => Effect.sync(() => this.#ended(id, exit)))),
+          (fiber) => void this.#awaiting.push(fiber)
+        )
+      }
     })
-    return Effect.repeatN(one, this.#chance.between(0, 30))
-  })
+  }
+
+  readonly #enqueue = Effect.suspend(() =>
+    Effect.repeatN(Effect.suspend(() => this.#enqueueOne(this.#next())), this.#chance.between(0, 30))
+  )
 
   readonly #oneByOne = Effect.suspend(() =>
     Effect.repeatN(Effect.suspend(() => this.#send(this.#next())), this.#chance.between(0, 3))
@@ -160,7 +280,7 @@ class Sending {
   )
 
   readonly #sendAll = Effect.suspend(() => {
-    const records = this.#several(30)
+    const { records } = this.#several(30)
     return Effect.match(this.#producer.sendAll(records.map(({ record }) => record)), {
       onSuccess: (places) => records.forEach(({ id }, index) => this.#ended(id, Exit.succeed(places[index]!))),
       onFailure: ({ results }) =>
@@ -176,21 +296,25 @@ class Sending {
 
   /** Whoever runs a sink is told of all records together, and not where they are: that is known from reports only. */
   readonly #sink = Effect.suspend(() => {
-    const records = this.#several(40)
+    const { name: producer } = this.#plan
+    const { lane, records } = this.#several(40)
     return Stream.fromIterable(records.map(({ record }) => record)).pipe(
       Stream.rechunk(7),
       Stream.run(this.#producer.sink),
-      Effect.catchAll(() =>
-        Effect.sync(() => {
-          for (const { id } of records) {
-            this.#recorder.add({ _tag: "Abandoned", producer: this.#plan.name, record: id })
-          }
-        })
-      )
+      Effect.match({
+        onSuccess: () => this.#recorder.add({ _tag: "SinkDone", producer, lane }),
+        onFailure: () => {
+          for (const { id } of records) this.#recorder.add({ _tag: "Abandoned", producer, record: id })
+        }
+      })
     )
   })
 
-  readonly #flush = Effect.suspend(() => Effect.zipRight(this.#enqueue, this.#producer.flush))
+  readonly #flush = Effect.suspend(() => {
+    const { name: producer } = this.#plan
+    const note = (_tag: "Flushing" | "Flushed") => Effect.sync(() => this.#recorder.add({ _tag, producer }))
+    return Effect.all([this.#enqueue, note("Flushing"), this.#producer.flush, note("Flushed")], { discard: true })
+  })
 
   readonly #ways: ReadonlyArray<Effect.Effect<void>> = [
     this.#enqueue,
@@ -206,35 +330,50 @@ class Sending {
 
 const report = (recorder: Recorder, producer: string) => (delivery: Producer.Delivery<number>): void => {
   const record = recordId(delivery.record.value)
-  if (delivery.correlation !== undefined && delivery.correlation !== record) {
-    throw new Error(`the report of ${record} has the correlation ${delivery.correlation}`)
-  }
+  const { correlation } = delivery
+  const about = { _tag: "Reported", producer, record, ...(correlation !== undefined && { correlation }) } as const
   if (delivery._tag === "Acknowledged") {
     const { offset, partition } = delivery.metadata
     recorder.add({
-      _tag: "Reported",
-      producer,
-      record,
+      ...about,
       outcome: { _tag: "Acknowledged", partition, offset: offset === undefined ? undefined : Number(offset) }
     })
   } else {
     const { persisted, reason } = delivery.error
-    recorder.add({ _tag: "Reported", producer, record, outcome: { _tag: "Failed", persisted, reason: reason._tag } })
+    recorder.add({ ...about, outcome: { _tag: "Failed", persisted, reason: reason._tag } })
   }
 }
 
-/** One producer of the plan: sends its records and closes, while who waits for outcomes still waits. */
+/** One producer of the plan: sends its records and closes, while who waits for outcomes still waits; then it is used again. */
 export const runProducer = (plan: WorkloadPlan, index: number, recorder: Recorder): Effect.Effect<void, never, Kafka> =>
   Effect.gen(function*() {
     const self = plan.producers[index]!
-    const { name: producer, onDelivery } = self
+    const { habits, name: producer, onDelivery } = self
     const chance = new SeededRandom(plan.seed, concern.producer + 50 + index)
+    const habit = new SeededRandom(plan.seed, concern.habits + 70 + index)
     const told = report(recorder, producer)
+    let sending: Sending | undefined
+    let mayHang = habits.handler === "hangs" && (onDelivery?.concurrency ?? 1) > 1
+    const handler = (delivery: Producer.Delivery<number>): Effect.Effect<void, string> => {
+      told(delivery)
+      const fate = chance.between(0, 99)
+      if (fate === 0) return Effect.sleep("30 millis")
+      if (fate === 1) return Effect.fail("the handler has failed")
+      if (mayHang && habit.next() < 0.02) {
+        mayHang = false
+        return Effect.never
+      }
+      return habits.handler === "sends" && habit.next() < 0.05 && sending !== undefined
+        ? sending.byHandler
+        : Effect.void
+    }
     yield* Effect.sleep(Duration.millis(self.startAt))
-    const sending = yield* Effect.scoped(Effect.gen(function*() {
+    const closing = yield* Deferred.make<void>()
+    const life = yield* Effect.forkDaemon(Effect.scoped(Effect.gen(function*() {
       yield* Effect.addFinalizer(() => Effect.sync(() => recorder.add({ _tag: "ProducerClosed", producer })))
-      const sending = yield* Effect.eventually(Producer.make<number>({
+      const made = yield* Effect.eventually(Producer.make<number>({
         acks: self.acks,
+        ...(self.acks === "all" && { idempotent: habits.idempotent }),
         compression: self.compression,
         linger: self.linger,
         batchBytes: self.batchBytes,
@@ -242,22 +381,24 @@ export const runProducer = (plan: WorkloadPlan, index: number, recorder: Recorde
         maxRecordBytes: self.maxRecordBytes,
         deliveryTimeout: self.deliveryTimeout,
         closeTimeout: self.closeTimeout,
-        onDelivery: onDelivery === undefined ? undefined : {
-          ...onDelivery,
-          handler: (delivery) => {
-            told(delivery)
-            const fate = chance.between(0, 99)
-            return fate === 0
-              ? Effect.sleep("30 millis")
-              : fate === 1
-              ? Effect.fail("the handler has failed")
-              : Effect.void
-          }
-        }
-      })).pipe(Effect.map((made) => new Sending(made, plan, index, recorder)))
+        onDelivery: onDelivery === undefined
+          ? undefined
+          : { ...onDelivery, closeTimeout: habits.handlerCloseTimeout, handler }
+      }))
+      sending = new Sending(made, plan, index, recorder)
       yield* sending.all
       recorder.add({ _tag: "ProducerClosing", producer })
-      return sending
-    }))
-    yield* sending.told
+      yield* Deferred.succeed(closing, undefined)
+    })))
+    yield* Effect.raceFirst(Deferred.await(closing), Fiber.join(life)).pipe(
+      Effect.onInterrupt(() => Fiber.interrupt(life))
+    )
+    for (const pause of habits.interruptions) {
+      yield* Effect.sleep(Duration.millis(pause))
+      yield* Fiber.interruptFork(life)
+    }
+    const exit = yield* Fiber.await(life)
+    if (Exit.isFailure(exit) && !Cause.isInterruptedOnly(exit.cause)) return yield* Effect.failCause(exit.cause)
+    yield* sending!.afterwards
+    yield* sending!.told
   })

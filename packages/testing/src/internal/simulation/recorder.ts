@@ -9,10 +9,18 @@ export type Untimed<E> = E extends { readonly time: number } ? Omit<E, "time"> :
 /** Writes a history down, in the order in which things happen. */
 export class Recorder {
   readonly events: Array<HistoryEvent> = []
+  /** What was added to it and to the histories beside it. */
+  readonly everything: Array<HistoryEvent>
   readonly #clock: Clock.Clock
 
-  constructor(clock: Clock.Clock) {
+  constructor(clock: Clock.Clock, everything: Array<HistoryEvent> = []) {
     this.#clock = clock
+    this.everything = everything
+  }
+
+  /** Of another history in the same time. */
+  beside(): Recorder {
+    return new Recorder(this.#clock, this.everything)
   }
 
   /** Milliseconds since the start, whatever the wall clock says. */
@@ -22,7 +30,9 @@ export class Recorder {
 
   /** Something happens now. */
   readonly add = (event: Untimed<HistoryEvent>): void => {
-    this.events.push({ ...event, time: this.now } as HistoryEvent)
+    const timed = { ...event, time: this.now } as HistoryEvent
+    this.events.push(timed)
+    this.everything.push(timed)
   }
 }
 

@@ -19,10 +19,13 @@ import type { Network } from "../network/network.ts"
 import * as World from "../network/world.ts"
 import { checkers } from "./checkers/index.ts"
 import { runMember, runReader } from "./consuming.ts"
+import { Disturbances } from "./disturbances.ts"
 import type { History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
 import {
   brokerCount,
+  deletedTopic,
   groupId,
+  type MemberPlan,
   readerName,
   rebalanceTimeout,
   sessionTimeout,
@@ -31,15 +34,16 @@ import {
 } from "./plan.ts"
 import { recordId, runProducer } from "./producing.ts"
 import { makeRecorder, type Recorder } from "./recorder.ts"
+import { Side, sideMembers, sideSubject } from "./side.ts"
 import { type PlacedEvent, timeline } from "./timeline.ts"
 import type { Outcome } from "./trial.ts"
-import { historyOf } from "./watch.ts"
+import { historyOf, type Subject } from "./watch.ts"
 
 const decoder = new TextDecoder()
 
-/** What is in the topic. */
-const readLog = (cluster: MemoryCluster["Type"]): Effect.Effect<ReadonlyArray<LoggedRecord>> =>
-  Effect.map(cluster.records(topicName), (records) =>
+/** What is in a topic. */
+const readLog = (cluster: MemoryCluster["Type"], topic: string): Effect.Effect<ReadonlyArray<LoggedRecord>> =>
+  Effect.map(cluster.records(topic), (records) =>
     records.map(({ offset, partition, value }) => ({
       partition,
       offset: Number(offset),
@@ -55,28 +59,68 @@ const readCommitted = (cluster: MemoryCluster["Type"]): Effect.Effect<ReadonlyMa
 /** Whether the group has committed everything that is in the log, and the reader has read it. */
 const isSettled = (
   { cluster }: Network,
+  { partitions }: WorkloadPlan,
   read: ReadonlyMap<PartitionIndex, number>
 ): boolean => {
   const committed = cluster.committed(groupId).get(topicName)
   return cluster.requireTopic(topicName).partitions.every(({ index, log: { endOffset } }) =>
-    endOffset === 0 || (committed?.get(index)?.offset === endOffset && read.get(index) === endOffset)
+    endOffset === 0 || (committed?.get(index)?.offset === endOffset &&
+      // The reader was given the partitions that were there.
+      (index >= partitions || read.get(index) === endOffset))
   )
 }
 
 /** Everything that a run knows of itself. */
 interface Ran {
   readonly log: ReadonlyArray<LoggedRecord>
+  readonly logAside: ReadonlyArray<LoggedRecord>
   readonly committed: ReadonlyMap<PartitionIndex, number>
   readonly settledAt: number | undefined
   readonly connections: number
+  readonly beside: History
 }
 
-const program = (plan: WorkloadPlan, { cluster, network, transport }: World.World, recorder: Recorder) =>
+/** Gives the topic its further partitions. */
+const grow = ({ growth }: WorkloadPlan, cluster: MemoryCluster["Type"], recorder: Recorder): Effect.Effect<void> =>
+  growth === undefined
+    ? Effect.void
+    : Effect.sleep(Duration.millis(growth.at)).pipe(
+      Effect.zipRight(Effect.sync(() => recorder.add({ _tag: "PartitionsAdded", count: growth.partitions }))),
+      Effect.zipRight(cluster.createPartitions(topicName, growth.partitions))
+    )
+
+/** Deletes the other topic and makes it again. Gives what was in it. */
+const deleteOther = (
+  { deletion }: WorkloadPlan,
+  cluster: MemoryCluster["Type"],
+  recorder: Recorder
+): Effect.Effect<ReadonlyArray<LoggedRecord>> =>
+  Effect.gen(function*() {
+    if (deletion === undefined) return []
+    yield* Effect.sleep(Duration.millis(deletion.at))
+    const log = yield* readLog(cluster, deletedTopic)
+    recorder.add({ _tag: "TopicDeleted" })
+    yield* cluster.deleteTopic(deletedTopic)
+    yield* Effect.sleep(Duration.millis(deletion.until - deletion.at))
+    yield* cluster.createTopic(deletedTopic, { partitions: 2 })
+    recorder.add({ _tag: "TopicMade" })
+    return log
+  })
+
+const program = (
+  plan: WorkloadPlan,
+  { cluster, network, transport }: World.World,
+  recorder: Recorder,
+  besideRecorder: Recorder
+) =>
   Effect.gen(function*() {
     const read = new Map<PartitionIndex, number>()
     yield* cluster.createTopic(topicName, {
       partitions: plan.partitions,
-      config: { "min.insync.replicas": String(plan.minInsyncReplicas) }
+      config: {
+        "min.insync.replicas": String(plan.minInsyncReplicas),
+        ...(plan.maxMessageBytes !== undefined && { "max.message.bytes": String(plan.maxMessageBytes) })
+      }
     })
     /** Everybody is a client of their own, so that faults can tell them apart. */
     const as = (clientId: string) =>
@@ -102,6 +146,9 @@ const program = (plan: WorkloadPlan, { cluster, network, transport }: World.Worl
         }
       )
     )
+    yield* cluster.createTopic(deletedTopic, { partitions: 2 })
+    const growth = yield* Effect.fork(grow(plan, cluster, recorder))
+    const deletion = yield* Effect.fork(deleteOther(plan, cluster, recorder))
     const members = yield* Effect.forEach(
       plan.members,
       ({ name }, index) => Effect.forkDaemon(as(name)(runMember(plan, index, recorder, Deferred.await(end))))
@@ -111,16 +158,21 @@ const program = (plan: WorkloadPlan, { cluster, network, transport }: World.Worl
       plan.producers,
       ({ name }, index) => Effect.forkDaemon(as(name)(runProducer(plan, index, recorder)))
     )
+    const side = new Side(plan, cluster, as, besideRecorder)
+    const beside = yield* Effect.forkDaemon(side.run)
 
     yield* Effect.sleep(Duration.millis(plan.healAt))
+    yield* Fiber.join(growth)
+    const deleted = yield* Fiber.join(deletion)
     yield* Fiber.interrupt(faults)
     yield* cluster.heal
     recorder.add({ _tag: "Healed" })
+    besideRecorder.events.push({ _tag: "Healed", time: recorder.now })
     const settled = Effect.gen(function*() {
-      yield* Fiber.joinAll(producers)
+      yield* Fiber.joinAll([...producers, beside])
       // What a producer left on its way when it closed may still be written.
       yield* Effect.sleep("1 second")
-      while (!isSettled(network, read)) yield* Effect.sleep("250 millis")
+      while (!isSettled(network, plan, read)) yield* Effect.sleep("250 millis")
       return recorder.now
     })
     // Whoever stops before the end stops for a reason that is worth to be told.
@@ -129,59 +181,84 @@ const program = (plan: WorkloadPlan, { cluster, network, transport }: World.Worl
       Fiber.joinAll([...members, reader]) as Effect.Effect<never>
     )
     yield* Deferred.succeed(end, undefined)
-    if (Option.isNone(settledAt)) yield* Fiber.interruptAll(producers)
+    if (Option.isNone(settledAt)) yield* Fiber.interruptAll([...producers, beside])
     yield* Fiber.joinAll([...members, reader])
     return {
-      log: yield* readLog(cluster),
+      log: yield* readLog(cluster, topicName),
+      logAside: [...deleted, ...yield* readLog(cluster, deletedTopic)],
       committed: yield* readCommitted(cluster),
       settledAt: Option.getOrUndefined(settledAt),
-      connections: yield* cluster.connections
+      connections: yield* cluster.connections,
+      beside: yield* side.history(Option.getOrUndefined(settledAt))
     } satisfies Ran
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 
 const historyFrom = (
   plan: WorkloadPlan,
   events: History["events"],
-  { committed, connections, log, settledAt }: Ran,
+  { committed, connections, log, logAside, settledAt }: Ran,
   leftovers: ReadonlyArray<string>
 ): History => ({
   events,
-  producers: plan.producers.map(({ acks, bufferBytes, maxRecordBytes, name, onDelivery }) => ({
+  producers: plan.producers.map(({ acks, bufferBytes, habits, maxRecordBytes, name, onDelivery }) => ({
     name,
     acks,
+    idempotent: habits.idempotent,
     bufferBytes,
     maxRecordBytes,
     hasReports: onDelivery !== undefined
   })),
   members: plan.members.map(({ name }) => name),
   sessionTimeout,
+  rebalanceTimeout,
+  fetchBuffers: new Map(plan.members.map(({ bufferBytes, name }) => [name, bufferBytes])),
   log,
+  logAside,
   committed,
   settledAt,
   settleWithin: plan.settleWithin,
+  partitions: plan.partitions,
+  metadataMaxAge: plan.metadataMaxAge,
+  maxMessageBytes: plan.maxMessageBytes,
   timersOvertake: (plan.interleaving.earlyTimers ?? 0) > 0,
-  runs: plan.members.filter(({ kind }) => kind === "run").map(({ name }) => name),
+  runs: plan.members.filter(({ kind }) => kind === "run" || kind === "layer").map(({ name }) => name),
   cooperative: plan.assignor === "cooperative-sticky",
   // A member that is to join again in time has half of that for its handlers.
   drainTimeout: Math.min(rebalanceTimeout / 2, ...plan.members.map(({ drainTimeout }) => drainTimeout)),
+  drainTimeouts: new Map(
+    plan.members.map(({ drainTimeout, name }) => [name, Math.min(rebalanceTimeout / 2, drainTimeout)])
+  ),
+  closingTimes: new Map(plan.members.map((member) => [member.name, closingTime(member)])),
   leftovers: [...leftovers, ...Array.from({ length: connections }, () => "a connection")]
 })
+
+/** How long closing may take at most: handlers, two requests, and fibers that are ended. */
+const closingTime = ({ closeTimeout, drainTimeout }: MemberPlan): number => drainTimeout + 2 * closeTimeout + 4000
 
 const judge = (history: History): ReadonlyArray<Violation> => checkers.flatMap(({ check }) => check(history))
 
 /** Runs a plan and judges it: the same plan comes to the same outcome, to the step. */
 export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolean }): Outcome => {
   let recorder: Recorder | undefined
+  const histories: Array<[subject: Subject, recorder: Recorder, disturbances: Disturbances]> = []
   // One that is felt by several requests begins with each, and is one all the same.
   const faults = new Set<Fault>()
   const placed: Array<PlacedEvent> = []
   const observe = (event: NetworkEvent): void => {
     if (event._tag === "FaultBegan") faults.add(event.fault)
-    if (options.timeline) placed.push({ event, position: recorder!.events.length })
-    for (const each of historyOf(event)) recorder!.events.push(each)
+    if (options.timeline) placed.push({ event, position: recorder!.everything.length })
+    for (const [subject, { events }, disturbances] of histories) {
+      for (const each of historyOf(event, subject)) events.push(each)
+      for (const each of disturbances.observe(event)) events.push(each)
+    }
   }
   const whole = Effect.scoped(Effect.gen(function*() {
     recorder = yield* makeRecorder
+    const beside = recorder.beside()
+    histories.push(
+      [{ topic: topicName, group: groupId }, recorder, new Disturbances(plan.members.map(({ name }) => name))],
+      [sideSubject, beside, new Disturbances(sideMembers)]
+    )
     const world = yield* World.make({
       brokers: brokerCount,
       latency: plan.latency,
@@ -190,7 +267,7 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
       observer: observe,
       config: { replicationDelayMs: plan.replicationDelay, brokerSessionTimeoutMs: plan.brokerSessionTimeout }
     })
-    return yield* program(plan, world, recorder)
+    return yield* program(plan, world, recorder, beside)
   }))
   const { exit, leftovers, steps, time } = Simulation.run(whole, {
     seed: plan.seed,
@@ -201,7 +278,7 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
   const events = recorder!.events
   const violations = Exit.isFailure(exit)
     ? [{ invariant: "no-defect", message: Cause.pretty(exit.cause, { renderErrorCause: true }), time }]
-    : judge(historyFrom(plan, events, exit.value, leftovers))
+    : [...judge(historyFrom(plan, events, exit.value, leftovers)), ...judge(exit.value.beside)]
   return {
     plan,
     violations,
@@ -210,6 +287,6 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
     faultKinds: Array.from(new Set(Array.from(faults, ({ _tag }) => _tag))).sort(),
     time,
     steps,
-    timeline: options.timeline ? timeline(placed, events, violations) : []
+    timeline: options.timeline ? timeline(placed, recorder!.everything, violations) : []
   }
 }

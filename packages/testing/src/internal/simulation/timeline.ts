@@ -13,6 +13,7 @@ import { describe } from "../../Fault.ts"
 import type { ClusterEvent } from "../cluster/event.ts"
 import type { Exchange, NetworkEvent } from "../network/event.ts"
 import type { HistoryEvent, Violation } from "./history.ts"
+import { deletedTopic } from "./plan.ts"
 import type { TimelineEntry } from "./trial.ts"
 
 type Written = ReadonlyArray<string>
@@ -201,7 +202,11 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
   const { time } = event
   switch (event._tag) {
     case "Invoked":
-      return ofProducer(time, event.producer, `${event.record} is sent (${event.size} bytes)`)
+      return ofProducer(
+        time,
+        event.producer,
+        `${event.record} is sent (${event.size} bytes${event.flaw === undefined ? "" : `, ${event.flaw}`})`
+      )
     case "Accepted":
       return ofProducer(time, event.producer, `${event.record} is accepted`)
     case "Acknowledged":
@@ -222,6 +227,11 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
           ? `${event.record} is reported at ${placeInWords(event.outcome.partition, event.outcome.offset)}`
           : `${event.record} is reported: ${event.outcome.reason}, persisted ${event.outcome.persisted}`
       )
+    case "Flushing":
+    case "Flushed":
+      return ofProducer(time, event.producer, event._tag === "Flushing" ? "flushes" : "has flushed")
+    case "SinkDone":
+      return ofProducer(time, event.producer, `a sink is done (${event.lane})`)
     case "ProducerClosing":
     case "ProducerClosed":
       return ofProducer(time, event.producer, event._tag === "ProducerClosing" ? "closes" : "is closed")
@@ -255,6 +265,18 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
       return ofConsumer(time, event.member, "reads again")
     case "Read":
       return ofConsumer(time, event.reader, `reads ${event.record} of ${placeInWords(event.partition, event.offset)}`)
+    case "TopicDeleted":
+    case "TopicMade":
+      return {
+        time,
+        actor: "cluster",
+        kind: "cluster",
+        text: `topic ${deletedTopic} is ${event._tag === "TopicMade" ? "made again" : "deleted"}`
+      }
+    case "PartitionsAdded":
+      return { time, actor: "cluster", kind: "cluster", text: `${event.count} partitions from now on` }
+    case "ReadFailed":
+      return ofConsumer(time, event.reader, `cannot read ${placeInWords(event.partition, event.offset)}`)
     case "Healed":
       return { time, actor: "fault", kind: "fault", text: "all is mended" }
     // The network tells of these.
@@ -262,9 +284,14 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
     case "Synced":
     case "Committed":
     case "Expelled":
+    case "EndFound":
+    case "Fetched":
     case "FaultBegan":
     case "FaultEnded":
+    case "SilenceBegan":
+    case "SilenceEnded":
     case "Truncated":
+    case "Deleted":
       return undefined
   }
 }

@@ -1,96 +1,136 @@
+import { endOffset } from "@sluice/kafka/internal/kernel/endOffset"
 import { ConsumerProtocolAssignment, decodeVersioned } from "@sluice/kafka/internal/protocol/api/consumerProtocol"
+import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
+import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
 import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
 
-import { describe, type Fault } from "../../Fault.ts"
 import type { ClusterEvent } from "../cluster/event.ts"
 import type { Exchange, NetworkEvent } from "../network/event.ts"
-import type { GroupEvent, HistoryEvent, PartitionIndex } from "./history.ts"
-import { groupId, topicName } from "./plan.ts"
+import type { FetchedEvent, GroupEvent, HistoryEvent, PartitionIndex } from "./history.ts"
+
+/** What a history is about. */
+export interface Subject {
+  readonly topic: string
+  readonly group: string
+}
 
 /** The partitions of an encoded assignment; none for a member without one. */
-const partitionsOf = (assignment: Uint8Array): ReadonlyArray<PartitionIndex> =>
+const partitionsOf = (assignment: Uint8Array, { topic }: Subject): ReadonlyArray<PartitionIndex> =>
   assignment.length === 0 ? [] : decodeVersioned(ConsumerProtocolAssignment, assignment).value.assignedPartitions
-    .filter(({ topic }) => topic === topicName)
+    .filter((each) => each.topic === topic)
     .flatMap(({ partitions }) => partitions)
 
 const errorCodeOf = (exchange: Exchange): number => (exchange.response as { readonly errorCode: number }).errorCode
 
 /** The leader's assignments are the generation's as soon as the coordinator has taken them. */
-const assigned = (time: number, exchange: Exchange): ReadonlyArray<GroupEvent> => {
-  const { assignments, generationId: generation } = exchange.request as RequestOf<typeof SyncGroup>
-  return assignments.length === 0 ? [] : [{
+const assigned = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {
+  const { assignments, generationId: generation, groupId } = exchange.request as RequestOf<typeof SyncGroup>
+  return assignments.length === 0 || groupId !== subject.group ? [] : [{
     _tag: "Assigned",
     time,
     generation,
-    partitions: new Map(assignments.map(({ assignment, memberId }) => [memberId, partitionsOf(assignment)]))
+    partitions: new Map(assignments.map(({ assignment, memberId }) => [memberId, partitionsOf(assignment, subject)]))
   }]
 }
 
-const synced = (time: number, exchange: Exchange): ReadonlyArray<GroupEvent> => {
-  const { generationId: generation, memberId } = exchange.request as RequestOf<typeof SyncGroup>
-  return errorCodeOf(exchange) === 0 ? [{ _tag: "Synced", time, memberId, generation }] : []
+const synced = (time: number, exchange: Exchange, { group }: Subject): ReadonlyArray<GroupEvent> => {
+  const { generationId: generation, groupId, memberId } = exchange.request as RequestOf<typeof SyncGroup>
+  return errorCodeOf(exchange) === 0 && groupId === group ? [{ _tag: "Synced", time, memberId, generation }] : []
 }
 
-const committed = (time: number, exchange: Exchange): ReadonlyArray<GroupEvent> => {
+const committed = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {
   const request = exchange.request as RequestOf<typeof OffsetCommit>
   const response = exchange.response as ResponseInput<typeof OffsetCommit>
+  return request.groupId !== subject.group ?
+    [] :
+    request.topics.flatMap(({ name, partitions }, topic) =>
+      name !== subject.topic ? [] : partitions.map(({ committedOffset, partitionIndex }, index) => ({
+        _tag: "Committed" as const,
+        time,
+        sentAt: exchange.sentAt,
+        memberId: request.memberId,
+        generation: request.generationIdOrMemberEpoch,
+        partition: partitionIndex,
+        offset: committedOffset,
+        errorCode: response.topics[topic]!.partitions[index]!.errorCode
+      }))
+    )
+}
+
+const latest = -1
+
+const endsFound = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {
+  const request = exchange.request as RequestOf<typeof ListOffsets>
+  const response = exchange.response as ResponseInput<typeof ListOffsets>
   return request.topics.flatMap(({ name, partitions }, topic) =>
-    name !== topicName ? [] : partitions.map(({ committedOffset, partitionIndex }, index) => ({
-      _tag: "Committed" as const,
-      time,
-      sentAt: exchange.sentAt,
-      memberId: request.memberId,
-      generation: request.generationIdOrMemberEpoch,
-      partition: partitionIndex,
-      offset: committedOffset,
-      errorCode: response.topics[topic]!.partitions[index]!.errorCode
-    }))
+    name !== subject.topic ? [] : partitions.flatMap(({ partitionIndex: partition, timestamp }, index) => {
+      const { errorCode, offset } = response.topics[topic]!.partitions[index]!
+      return timestamp !== latest || errorCode !== 0
+        ? []
+        : { _tag: "EndFound" as const, time, member: exchange.client, partition, offset: offset! }
+    })
   )
 }
 
-const inCluster = (time: number, event: ClusterEvent): ReadonlyArray<HistoryEvent> => {
+const inCluster = (time: number, event: ClusterEvent, { group, topic }: Subject): ReadonlyArray<HistoryEvent> => {
   switch (event._tag) {
     case "Truncated":
-      return event.topic === topicName
-        ? [{ _tag: "Truncated", time, partition: event.partition, offset: event.offset }]
+    case "Deleted":
+      return event.topic === topic
+        ? [{ _tag: event._tag, time, partition: event.partition, offset: event.offset }]
         : []
     case "MemberExpelled":
-      return event.group === groupId ? [{ _tag: "Expelled", time, memberId: event.member, why: event.why }] : []
+      return event.group === group ? [{ _tag: "Expelled", time, memberId: event.member, why: event.why }] : []
     default:
       return []
   }
 }
 
-/** Faults whose end is told; the others are over as soon as they have begun. */
-const lasting: ReadonlySet<Fault["_tag"]> = new Set(["Partition", "Slow", "Crash", "Pause"])
+/** What a broker sent of the topic. */
+const fetched = (time: number, exchange: Exchange, { topic }: Subject): ReadonlyArray<FetchedEvent> => {
+  const request = exchange.request as RequestOf<typeof Fetch>
+  const response = exchange.response as ResponseInput<typeof Fetch>
+  const parts = response.responses.flatMap((answer, index) =>
+    answer.topic !== topic ? [] : answer.partitions.flatMap(({ partitionIndex: partition, records }, place) => {
+      const from = request.topics[index]!.partitions[place]!.fetchOffset
+      return records === null || records === undefined || records.length === 0
+        ? []
+        : { partition, from, end: endOffset(records, from), bytes: records.length }
+    })
+  )
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+  const { broker, client: member, sentAt } = exchange
+  return parts.length === 0
+    ? []
+    : [{ _tag: "Fetched", time, sentAt, member, broker, excess: Math.max(0, bytes - request.maxBytes), parts }]
+}
 
-/** What a history has to know of what happened on the network and in the cluster. */
-export const historyOf = (event: NetworkEvent): ReadonlyArray<HistoryEvent> => {
+/** What a history has to know of what happened on the network and in the cluster, but for faults: see `Disturbances`. */
+export const historyOf = (event: NetworkEvent, subject: Subject): ReadonlyArray<HistoryEvent> => {
   const { time } = event
   switch (event._tag) {
     case "Answered":
       return event.exchange.api === OffsetCommit
-        ? committed(time, event.exchange)
+        ? committed(time, event.exchange, subject)
         : event.exchange.api === SyncGroup && errorCodeOf(event.exchange) === 0
-        ? assigned(time, event.exchange)
+        ? assigned(time, event.exchange, subject)
         : []
     case "Received":
-      return event.exchange.api === SyncGroup ? synced(time, event.exchange) : []
-    case "FaultBegan":
-    case "FaultEnded": {
-      const { fault, id } = event
-      const told = { time, id, fault: describe(fault) }
-      const isMomentary = event._tag === "FaultBegan" && !lasting.has(fault._tag)
-      return isMomentary
-        ? [{ _tag: "FaultBegan", ...told }, { _tag: "FaultEnded", ...told }]
-        : [{ _tag: event._tag, ...told }]
-    }
+      return event.exchange.api === SyncGroup
+        ? synced(time, event.exchange, subject)
+        : event.exchange.api === ListOffsets
+        ? endsFound(time, event.exchange, subject)
+        : event.exchange.api === Fetch
+        ? fetched(time, event.exchange, subject)
+        : []
     case "Cluster":
-      return inCluster(time, event.event)
+      return inCluster(time, event.event, subject)
     case "Connected":
     case "Disconnected":
+    case "FaultBegan":
+    case "FaultEnded":
     case "Served":
       return []
   }

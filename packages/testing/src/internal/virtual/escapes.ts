@@ -70,6 +70,8 @@ export class Escapes {
         ? []
         : [{ target: globalThis, key: "queueMicrotask", value: forbid("queueMicrotask", sleepAdvice) }],
       { target: Math, key: "random", value: random },
+      { target: crypto, key: "randomUUID", value: forbid("crypto.randomUUID()", chanceAdvice) },
+      { target: crypto, key: "getRandomValues", value: forbid("crypto.getRandomValues()", chanceAdvice) },
       { target: performance, key: "now", value: forbid("performance.now()", clockAdvice) },
       {
         target: Scheduler.defaultScheduler,

@@ -21,6 +21,8 @@ import {
   member,
   processed,
   restarted,
+  silenceBegan,
+  silenceEnded,
   started,
   synced
 } from "./histories.ts"
@@ -186,6 +188,10 @@ describe("duplicates-only-after-loss", () => {
         full
       ),
       "by another one, though it was processed": history([...byA, ...moved, ...handled("b", 0)], full),
+      "by another one, though something was broken for that one only": history(
+        [faultBegan(1, ["b"]), ...byA, ...moved, ...handled("b", 0)],
+        full
+      ),
       "by another one, though it was processed before a close": history(
         [
           ...byA,
@@ -319,6 +325,15 @@ describe("not-expelled-when-healthy", () => {
   cases(notExpelledWhenHealthy, {
     accepts: {
       "while something is broken": history([faultBegan(), 100, expelled("a-1")]),
+      "while something is broken for it": history([faultBegan(1, ["a"]), 100, expelled("a-1")]),
+      "while it has a silent connection": history([silenceBegan("a"), 9000, expelled("a-1", "join")]),
+      "when it had a silent connection of late": history([
+        silenceBegan("a"),
+        9000,
+        silenceEnded,
+        9500,
+        expelled("a-1")
+      ]),
       "when it was broken of late": history([faultBegan(), faultEnded(), 1500, expelled("a-1", "join")]),
       "a fault that ends when all is healed": history([faultBegan(), 9000, healed, 9500, expelled("a-1")]),
       "one that has closed": history([member("Closing", "a"), member("Closed", "a"), 20, expelled("a-1")]),
@@ -326,6 +341,11 @@ describe("not-expelled-when-healthy", () => {
     },
     rejects: {
       "with nothing broken": history([...taken, 2000, expelled("a-1")]),
+      "while something is broken for others": history([faultBegan(1, ["b"]), 100, expelled("a-1")]),
+      "while something is broken for no member": history([faultBegan(1, []), 100, expelled("a-1")]),
+      "while another one has a silent connection": history([silenceBegan("b"), 100, expelled("a-1")]),
+      "long after it had a silent connection": history([silenceBegan("a"), 10, silenceEnded, 9000, expelled("a-1")]),
+      "after more than a session and a rebalance": history([faultBegan(), faultEnded(), 2500, expelled("a-1")]),
       "before anything was broken": history([expelled("a-1", "sync"), 10, faultBegan()]),
       "long after": history([faultBegan(), faultEnded(), 9000, expelled("a-1")]),
       "long after all is healed": history([faultBegan(), 10, healed, 9000, expelled("a-1")]),

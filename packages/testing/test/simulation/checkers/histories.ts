@@ -3,6 +3,7 @@ import { assert, it } from "@effect/vitest"
 
 import type { Check } from "../../../src/internal/simulation/checkers/check.ts"
 import type {
+  Flaw,
   History,
   HistoryEvent,
   LoggedRecord,
@@ -14,15 +15,21 @@ type Untimed<E> = E extends { readonly time: number } ? Omit<E, "time"> : never
 /** An event, or the time from which on what follows happens. */
 export type Step = Untimed<HistoryEvent> | number
 
-const producer = (name: string, acks: ProducerFacts["acks"], hasReports: boolean): ProducerFacts => ({
+const producer = (
+  name: string,
+  acks: ProducerFacts["acks"],
+  hasReports: boolean,
+  idempotent = acks === "all"
+): ProducerFacts => ({
   name,
   acks,
+  idempotent,
   bufferBytes: 100,
   maxRecordBytes: 50,
   hasReports
 })
 
-/** Four producers and two members; `a` reads by `run`. All is well but for what the steps and the facts say. */
+/** Five producers and two members; `a` reads by `run`. All is well but for what the steps and the facts say. */
 export const history = (steps: ReadonlyArray<Step>, facts: Partial<History> = {}): History => {
   let time = 0
   const events: Array<HistoryEvent> = []
@@ -35,6 +42,7 @@ export const history = (steps: ReadonlyArray<Step>, facts: Partial<History> = {}
     producers: [
       producer("all", "all", false),
       producer("reporting", "all", true),
+      producer("repeating", "all", false, false),
       producer("leader", "leader", false),
       producer("none", "none", false)
     ],
@@ -57,13 +65,26 @@ export const log = (partition: PartitionIndex, ...records: ReadonlyArray<number>
 
 export const invoked = (
   record: number,
-  { lane, partition, producer = "all", size = 10 }: {
+  { flaw, isAside, lane, partition, partitionOnceGrown, producer = "all", size = 10 }: {
     readonly partition?: PartitionIndex
+    readonly partitionOnceGrown?: PartitionIndex
+    readonly flaw?: Flaw
+    readonly isAside?: boolean
     readonly producer?: string
     readonly size?: number
     readonly lane?: number
   } = {}
-): Step => ({ _tag: "Invoked", producer, record, size, partition, ...(lane === undefined ? {} : { lane }) })
+): Step => ({
+  _tag: "Invoked",
+  producer,
+  record,
+  size,
+  partition,
+  ...(lane !== undefined && { lane }),
+  ...(flaw !== undefined && { flaw }),
+  ...(isAside !== undefined && { isAside }),
+  ...(partitionOnceGrown !== undefined && { partitionOnceGrown })
+})
 export const accepted = (record: number, producer = "all"): Step => ({ _tag: "Accepted", producer, record })
 export const acknowledged = (
   record: number,
@@ -71,13 +92,12 @@ export const acknowledged = (
   offset: number | undefined,
   producer = "all"
 ): Step => ({ _tag: "Acknowledged", producer, record, partition, offset })
-export const failed = (record: number, persisted: "no" | "maybe", producer = "all"): Step => ({
-  _tag: "Failed",
-  producer,
-  record,
-  persisted,
-  reason: "DeliveryTimeout"
-})
+export const failed = (
+  record: number,
+  persisted: "no" | "maybe",
+  producer = "all",
+  reason = "DeliveryTimeout"
+): Step => ({ _tag: "Failed", producer, record, persisted, reason })
 export const abandoned = (record: number, producer = "all"): Step => ({ _tag: "Abandoned", producer, record })
 export const reported = (record: number, partition: PartitionIndex, offset: number, producer = "reporting"): Step => ({
   _tag: "Reported",
@@ -85,12 +105,26 @@ export const reported = (record: number, partition: PartitionIndex, offset: numb
   record,
   outcome: { _tag: "Acknowledged", partition, offset }
 })
+/** Reported, at the beginning of partition 0, with what was handed over with it. */
+export const reportedWith = (record: number, correlation: number): Step => ({
+  _tag: "Reported",
+  producer: "reporting",
+  record,
+  correlation,
+  outcome: { _tag: "Acknowledged", partition: 0, offset: 0 }
+})
 export const reportedFailure = (record: number, persisted: "no" | "maybe", producer = "reporting"): Step => ({
   _tag: "Reported",
   producer,
   record,
   outcome: { _tag: "Failed", persisted, reason: "DeliveryTimeout" }
 })
+export const flushing: Step = { _tag: "Flushing", producer: "all" }
+export const flushed: Step = { _tag: "Flushed", producer: "all" }
+export const sinkDone = (lane: number, producer = "all"): Step => ({ _tag: "SinkDone", producer, lane })
+export const partitionsAdded = (count: number): Step => ({ _tag: "PartitionsAdded", count })
+export const topicDeleted: Step = { _tag: "TopicDeleted" }
+export const topicMade: Step = { _tag: "TopicMade" }
 export const producerClosed = (producer = "all"): Step => ({ _tag: "ProducerClosed", producer })
 
 /** Records of partition 0 in these tests have ten times their offset as their id. */
@@ -151,8 +185,23 @@ export const expelled = (memberId: string, why: "session" | "join" | "sync" = "s
   why
 })
 
-export const faultBegan = (id = 1): Step => ({ _tag: "FaultBegan", id, fault: "Crash" })
+/** Records of partition 0, which were sent to `a`. */
+export const fetched = (
+  from: number,
+  end: number,
+  bytes: number,
+  { broker = 1, excess = 0, sentAt }: { readonly sentAt: number; readonly broker?: number; readonly excess?: number }
+): Step => ({ _tag: "Fetched", sentAt, member: "a", broker, excess, parts: [{ partition: 0, from, end, bytes }] })
+
+export const faultBegan = (id = 1, members?: ReadonlyArray<string>): Step => ({
+  _tag: "FaultBegan",
+  id,
+  fault: "Crash",
+  ...(members !== undefined && { members })
+})
 export const faultEnded = (id = 1): Step => ({ _tag: "FaultEnded", id, fault: "Crash" })
+export const silenceBegan = (member: string): Step => ({ _tag: "SilenceBegan", member, connection: 1 })
+export const silenceEnded: Step = { _tag: "SilenceEnded", connection: 1 }
 export const truncated = (offset: number, partition = 0): Step => ({ _tag: "Truncated", partition, offset })
 export const healed: Step = { _tag: "Healed" }
 

@@ -115,6 +115,22 @@ const mutations: ReadonlyArray<
       )
     }
   }],
+  [
+    "a flush is done before a record that was accepted",
+    "flush-means-done",
+    (history, choice) =>
+      withEvents(history, (events) => {
+        const index = one(history, "Accepted", choice)
+        const { producer, time } = events[index] as EventOf<"Accepted">
+        events.splice(index + 1, 0, { _tag: "Flushing", time, producer }, { _tag: "Flushed", time, producer })
+      })
+  ],
+  [
+    "a record fails for what is wrong with another one",
+    "fails-for-a-reason",
+    (history, choice) =>
+      altered(history, "Failed", one(history, "Failed", choice), () => ({ reason: "SerializationFailed" }))
+  ],
   ["a record is reported twice", "one-outcome", (history, choice) =>
     withEvents(history, (events) => {
       const index = one(history, "Reported", choice)
@@ -245,6 +261,30 @@ const mutations: ReadonlyArray<
     events: history.events.map((event) => event._tag === "Accepted" ? { ...event, time: 0 } : event)
       .sort((a, b) => a.time - b.time)
   })],
+  ["a member is sent more than fits", "fetch-bound", (history) => {
+    const [member = ""] = history.members
+    const { time } = history.events.at(-1)!
+    const memberId = `${member}-new`
+    return {
+      ...history,
+      fetchBuffers: new Map([[member, 100]]),
+      events: [
+        ...history.events,
+        { _tag: "Assigned", time, generation: 1000, partitions: new Map([[memberId, [0]]]) },
+        { _tag: "Synced", time, memberId, generation: 1000 },
+        { _tag: "MemberStarted", time, member },
+        {
+          _tag: "Fetched",
+          time: time + 20,
+          sentAt: time + 10,
+          member,
+          broker: 1,
+          excess: 0,
+          parts: [{ partition: 0, from: 0, end: 9, bytes: 101 }]
+        }
+      ]
+    }
+  }],
   ["not everything is done", "progress", (history) => ({ ...history, settledAt: undefined })],
   ["it takes too long", "progress", (history) => ({
     ...history,
@@ -256,6 +296,21 @@ const mutations: ReadonlyArray<
       const [report] = events.splice(one(history, "Reported", choice), 1)
       events.push(report!)
     })],
+  [
+    "a handler goes on after the close",
+    "handlers-get-their-time",
+    (history, choice) =>
+      withEvents(history, (events) => {
+        const at = one(history, "Started", choice)
+        const { member } = events[at] as EventOf<"Started">
+        events.splice(at + 1, 0, { _tag: "MemberClosed", time: events[at]!.time, member })
+      })
+  ],
+  ["a close takes long", "closes-in-time", (history, choice) => {
+    const at = one(history, "MemberClosing", choice)
+    const { member } = history.events[at] as EventOf<"MemberClosing">
+    return { ...history, closingTimes: new Map([[member, -1]]) }
+  }],
   ["a record is handled after the close", "close-is-orderly", (history, choice) =>
     withEvents(history, (events) => {
       const [started] = events.splice(one(history, "Started", choice), 1)

@@ -3,6 +3,8 @@ import { describe } from "@effect/vitest"
 import { acknowledgedIsLogged } from "../../../src/internal/simulation/checkers/acknowledgedIsLogged.ts"
 import { bufferBound } from "../../../src/internal/simulation/checkers/bufferBound.ts"
 import { failedNoIsAbsent } from "../../../src/internal/simulation/checkers/failedNoIsAbsent.ts"
+import { failsForAReason } from "../../../src/internal/simulation/checkers/failsForAReason.ts"
+import { flushMeansDone } from "../../../src/internal/simulation/checkers/flushMeansDone.ts"
 import { noDuplicates } from "../../../src/internal/simulation/checkers/noDuplicates.ts"
 import { nothingInvented } from "../../../src/internal/simulation/checkers/nothingInvented.ts"
 import { oneOutcome } from "../../../src/internal/simulation/checkers/oneOutcome.ts"
@@ -15,14 +17,21 @@ import {
   cases,
   failed,
   faultBegan,
+  flushed,
+  flushing,
   history,
   invoked,
   log,
+  partitionsAdded,
   producerClosed,
   read,
   reported,
   reportedFailure,
+  reportedWith,
+  sinkDone,
   started,
+  topicDeleted,
+  topicMade,
   truncated
 } from "./histories.ts"
 
@@ -38,6 +47,10 @@ describe("acknowledged-is-logged", () => {
       "acks leader: copies, one of them at its place": history([invoked(7, leader), acknowledged(7, 0, 1, "leader")], {
         log: log(0, 7, 7, 7)
       }),
+      "without idempotence: copies, one of them at its place": history(
+        [invoked(7, { producer: "repeating" }), acknowledged(7, 0, 1, "repeating")],
+        { log: log(0, 7, 7) }
+      ),
       "acks leader: a record that was truncated": history(
         [invoked(7, leader), 1, acknowledged(7, 0, 5, "leader"), 2, truncated(5)]
       ),
@@ -55,6 +68,9 @@ describe("acknowledged-is-logged", () => {
       "a record in another partition": history([invoked(7), acknowledged(7, 0, 0)], { log: log(1, 7) }),
       "a record that is there twice": history([invoked(7), acknowledged(7, 0, 0)], { log: log(0, 7, 7) }),
       "a truncated record with acks all": history([invoked(7), 1, acknowledged(7, 0, 0), 2, truncated(0)]),
+      "without idempotence: a record that was truncated": history(
+        [invoked(7, { producer: "repeating" }), acknowledged(7, 0, 0, "repeating"), 1, truncated(0)]
+      ),
       "acks leader: a record that is gone": history([invoked(7, leader), acknowledged(7, 0, 0, "leader")]),
       "acks leader: a truncation behind it": history(
         [invoked(7, leader), 1, acknowledged(7, 0, 5, "leader"), 2, truncated(6)]
@@ -76,6 +92,9 @@ describe("failed-no-is-absent", () => {
       "a maybe that is there": history([invoked(7), failed(7, "maybe")], { log: log(0, 7) })
     },
     rejects: {
+      "a record that is in another topic": history([invoked(7, { isAside: true }), failed(7, "no")], {
+        logAside: log(0, 7)
+      }),
       "a record that is there": history([invoked(7), failed(7, "no")], { log: log(0, 7) }),
       "a reported one that is there": history(
         [invoked(7, { producer: "reporting" }), abandoned(7, "reporting"), reportedFailure(7, "no")],
@@ -91,6 +110,7 @@ describe("no-duplicates", () => {
   cases(noDuplicates, {
     accepts: {
       "a record that is there once": history([invoked(7)], { log: log(0, 7) }),
+      "copies without idempotence": history([invoked(7, { producer: "repeating" })], { log: log(0, 7, 7) }),
       "copies with acks leader": history([invoked(7, { producer: "leader" })], { log: log(0, 7, 7) })
     },
     rejects: {
@@ -101,6 +121,7 @@ describe("no-duplicates", () => {
 })
 
 describe("order", () => {
+  const aside = { isAside: true }
   const inTurn = (...[first, second]: [number, number]) => [invoked(first), accepted(first), invoked(second)]
   const leader = [
     invoked(1, { producer: "leader" }),
@@ -120,6 +141,7 @@ describe("order", () => {
       "records that were under way together": history([invoked(1), invoked(2), accepted(1), accepted(2)], {
         log: log(0, 2, 1)
       }),
+      "another topic": history([invoked(1, aside), acknowledged(1, 0, 5), invoked(2)], { log: log(0, 2) }),
       "different partitions": history(inTurn(1, 2), { log: [...log(0, 3, 1), ...log(1, 2)] }),
       "different producers": history([invoked(1), accepted(1), invoked(2, { producer: "leader" })], {
         log: log(0, 2, 1)
@@ -133,6 +155,12 @@ describe("order", () => {
       "acks leader: an earlier record that was truncated, and written again": history([...leader, 5, truncated(1)], {
         log: log(0, 5, 2, 1)
       }),
+      "without idempotence: a copy of the first behind the second": history([
+        invoked(1, { producer: "repeating" }),
+        acknowledged(1, 0, 0, "repeating"),
+        invoked(2, { producer: "repeating" }),
+        acknowledged(2, 0, 1, "repeating")
+      ], { log: log(0, 1, 2, 1) }),
       "acks none: any order, if something was broken": history([faultBegan(), ...none], { log: log(0, 2, 1) }),
       "lanes: those of different ones": history([invoked(1, { lane: 1 }), invoked(2, { lane: 2 })], {
         log: log(0, 2, 1)
@@ -171,6 +199,10 @@ describe("one-outcome", () => {
   const acceptedOne = [invoked(7, reporting), accepted(7, "reporting")]
   cases(oneOutcome, {
     accepts: {
+      "a report with its correlation": history(
+        [...acceptedOne, acknowledged(7, 0, 0, "reporting"), reportedWith(7, 7)],
+        { log: log(0, 7) }
+      ),
       "one told": history([invoked(7), accepted(7), acknowledged(7, 0, 0)]),
       "the same told twice over": history(
         [...acceptedOne, reported(7, 0, 0), acknowledged(7, 0, 0, "reporting")],
@@ -186,7 +218,12 @@ describe("one-outcome", () => {
       )
     },
     rejects: {
+      "a report with the correlation of another record": history(
+        [...acceptedOne, acknowledged(7, 0, 0, "reporting"), reportedWith(7, 8)],
+        { log: log(0, 7) }
+      ),
       "no outcome": history([invoked(7), accepted(7)]),
+      "no outcome of a record for another topic": history([invoked(7, { isAside: true }), accepted(7)]),
       "two outcomes": history([invoked(7), accepted(7), acknowledged(7, 0, 0), acknowledged(7, 0, 0)]),
       "an outcome after an interruption": history([invoked(7), abandoned(7), acknowledged(7, 0, 0)]),
       "no report": history([...acceptedOne, acknowledged(7, 0, 0, "reporting")]),
@@ -215,18 +252,166 @@ describe("one-outcome", () => {
 })
 
 describe("right-partition", () => {
+  const keyed = { partition: 0, partitionOnceGrown: 3 }
+  const facts = { partitions: 3, metadataMaxAge: 1000 }
+  /** A record is handed over long after the topic has grown, and acknowledged, in an old partition perhaps. */
+  const asked = (partition: number) => [
+    5000,
+    invoked(1, keyed),
+    acknowledged(1, partition, 0),
+    5001,
+    invoked(7, keyed)
+  ]
   cases(rightPartition, {
     accepts: {
+      "the old one, before the topic grows": history(
+        [invoked(7, keyed), acknowledged(7, 0, 0), 9, partitionsAdded(4)],
+        {
+          log: log(0, 7),
+          ...facts
+        }
+      ),
+      "the old one, while its producer may not know": history(
+        [partitionsAdded(4), 500, invoked(7, keyed), acknowledged(7, 0, 0)],
+        { log: log(0, 7), ...facts }
+      ),
+      "the new one, of a record that waited while the topic grew": history(
+        [invoked(7, keyed), 5, partitionsAdded(4), 6, acknowledged(7, 3, 0)],
+        { log: log(3, 7), ...facts }
+      ),
+      "the old one, of the first record of a producer that had nothing to send": history(
+        [partitionsAdded(4), ...asked(0).slice(0, 3)],
+        { log: log(0, 1), ...facts }
+      ),
+      "the old one, while something was broken": history([partitionsAdded(4), faultBegan(), ...asked(0)], {
+        log: log(0, 1, 7),
+        ...facts
+      }),
+      "the new one": history([partitionsAdded(4), ...asked(0)], { log: [...log(0, 1), ...log(3, 7)], ...facts }),
       "the chosen one": history([invoked(7, { partition: 2 }), acknowledged(7, 2, 0)], { log: log(2, 7) }),
       "any, if none was chosen": history([invoked(7), acknowledged(7, 2, 0)], { log: log(2, 7) }),
       "copies in the same one": history([invoked(7, { producer: "leader" })], { log: log(2, 7, 7) })
     },
     rejects: {
+      "the new one, before the topic grows": history(
+        [invoked(7, keyed), acknowledged(7, 3, 0), 9, partitionsAdded(4)],
+        { log: log(3, 7), ...facts }
+      ),
+      "neither the old nor the new one": history(
+        [partitionsAdded(4), 500, invoked(7, keyed), acknowledged(7, 1, 0)],
+        { log: log(1, 7), ...facts }
+      ),
+      "the old one, when its producer must know": history([partitionsAdded(4), ...asked(0)], {
+        log: log(0, 1, 7),
+        ...facts
+      }),
+      "the old one, when its producer has used a new one": history(
+        [partitionsAdded(4), 1, invoked(1, { partition: 3 }), acknowledged(1, 3, 0), 2, invoked(7, keyed)],
+        { log: [...log(0, 7), ...log(3, 1)], ...facts }
+      ),
       "another one": history([invoked(7, { partition: 2 })], { log: log(1, 7) }),
       "an acknowledgement in another one": history([invoked(7, { partition: 2 }), acknowledged(7, 1, 0)]),
       "a report in another one": history([invoked(7, { partition: 2, producer: "reporting" }), reported(7, 1, 0)]),
       "two of them": history([invoked(7, { producer: "leader" })], { log: [...log(1, 7), ...log(2, 7)] }),
       "one that is not the acknowledged one": history([invoked(7), acknowledged(7, 1, 0)], { log: log(2, 7) })
+    }
+  })
+})
+
+describe("flush-means-done", () => {
+  const flush = [invoked(7), accepted(7), flushing]
+  const taken = (producer: string) => [invoked(7, { lane: 1, producer }), 5]
+  cases(flushMeansDone, {
+    accepts: {
+      "what was acknowledged before": history([...flush, 5, acknowledged(7, 0, 0), flushed]),
+      "what failed before": history([...flush, 5, failed(7, "maybe"), flushed]),
+      "who is told at the same instant": history([...flush, 5, flushed, acknowledged(7, 0, 0)]),
+      "what was accepted since": history([flushing, 1, invoked(7), accepted(7), 5, flushed, 9, acknowledged(7, 0, 0)]),
+      "a flush that is interrupted": history([...flush, 9, acknowledged(7, 0, 0)]),
+      "who is told late, where timers overtake": history([...flush, 5, flushed, 6, acknowledged(7, 0, 0)], {
+        timersOvertake: true
+      }),
+      "a sink": history([...taken("reporting"), sinkDone(1, "reporting"), reported(7, 0, 0)], { log: log(0, 7) }),
+      "a sink that failed": history([...taken("reporting"), abandoned(7, "reporting"), reportedFailure(7, "maybe")]),
+      "a sink with acks none": history([...taken("none"), sinkDone(1, "none")]),
+      "a sink with acks leader, after a truncation": history([...taken("leader"), truncated(0), sinkDone(1, "leader")])
+    },
+    rejects: {
+      "what is acknowledged later": history([...flush, 5, flushed, 6, acknowledged(7, 0, 0)]),
+      "what never has an outcome": history([...flush, 5, flushed]),
+      "what never has an outcome, where timers overtake": history([...flush, 5, flushed], { timersOvertake: true }),
+      "a sink, one of whose records fails": history(
+        [...taken("reporting"), sinkDone(1, "reporting"), 9, reportedFailure(7, "no")]
+      ),
+      "a sink, one of whose records is nowhere": history([...taken("all"), sinkDone(1)]),
+      "a sink with a record that cannot be sent": history([invoked(7, { lane: 1, flaw: "too large" }), sinkDone(1)], {
+        log: log(0, 7)
+      })
+    }
+  })
+})
+
+describe("fails-for-a-reason", () => {
+  const large = invoked(7, { flaw: "too large", size: 60 })
+  const nowhere = invoked(7, { flaw: "no such partition", partition: 100 })
+  cases(failsForAReason, {
+    accepts: {
+      "what was refused for what is wrong with it": history([large, failed(7, "no", "all", "MessageTooLarge")]),
+      "what a sink refused": history([large, abandoned(7)]),
+      "a partition that could not be asked for": history([nowhere, failed(7, "no", "all", "Closed")]),
+      "what failed while something was broken": history([faultBegan(), 9, invoked(7), 99, failed(7, "maybe")]),
+      "what failed as its producer closed": history([invoked(7), failed(7, "maybe", "all", "Closed")]),
+      "what came too late for a topic that was deleted": history(
+        [invoked(7, { isAside: true }), 9, topicDeleted, 99, failed(7, "no"), 999, topicMade]
+      ),
+      "what goes to a topic that is not there": history(
+        [invoked(7, { flaw: "no such topic", isAside: true }), failed(7, "no", "all", "UnknownTopicOrPartition")]
+      ),
+      "what is too large for the topic": history([invoked(7), failed(7, "no", "all", "MessageTooLarge")], {
+        maxMessageBytes: 80
+      }),
+      "a batch that was too large, whose first answer was lost": history(
+        [faultBegan(), 9, invoked(7), 99, failed(7, "maybe", "all", "MessageTooLarge")],
+        { maxMessageBytes: 500 }
+      )
+    },
+    rejects: {
+      "what was acknowledged, and is too large": history([large, acknowledged(7, 0, 0)]),
+      "what is in the log, and is too large": history([large, abandoned(7)], { log: log(0, 7) }),
+      "what was accepted, and is too large": history([large, reportedFailure(7, "no", "all")]),
+      "what may be written, and is too large": history([large, failed(7, "maybe", "all", "MessageTooLarge")]),
+      "what was refused for another reason": history([large, failed(7, "no")]),
+      "what goes to another partition than the one that is not there": history([nowhere, acknowledged(7, 0, 0)], {
+        log: log(0, 7)
+      }),
+      "what is not too large": history([invoked(7), failed(7, "no", "all", "MessageTooLarge")], {
+        maxMessageBytes: 500
+      }),
+      "what is not too large, while something was broken": history(
+        [faultBegan(), 9, invoked(7), 99, failed(7, "no", "all", "MessageTooLarge")],
+        { maxMessageBytes: 500 }
+      ),
+      "what fails for the fault of another": history([
+        faultBegan(),
+        9,
+        invoked(7),
+        failed(7, "no", "all", "InvalidArgument")
+      ]),
+      "what goes to a partition that is there": history([
+        invoked(7),
+        failed(7, "no", "all", "UnknownTopicOrPartition")
+      ]),
+      "what fails though nothing was broken": history([invoked(7), 99, failed(7, "no")]),
+      "what fails because its topic is deleted": history(
+        [invoked(7, { isAside: true }), 9, topicDeleted, failed(7, "no", "all", "UnknownTopicOrPartition")]
+      ),
+      "what fails long after its topic was made again": history(
+        [topicDeleted, 9, topicMade, 9000, invoked(7, { isAside: true }), 9999, failed(7, "no")]
+      ),
+      "what goes elsewhere than to a topic that is not there": history(
+        [invoked(7, { flaw: "no such topic", isAside: true }), acknowledged(7, 0, 0)]
+      ),
+      "what is reported so": history([invoked(7, { producer: "reporting" }), 99, reportedFailure(7, "maybe")])
     }
   })
 })

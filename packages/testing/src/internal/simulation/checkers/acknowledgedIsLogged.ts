@@ -1,6 +1,6 @@
 import type { Checker } from "../history.ts"
 import type { Check } from "./check.ts"
-import { acknowledgementsOf, fatesOf, places } from "./fates.ts"
+import { acknowledgementsOf, fatesOf, isIdempotent, places } from "./fates.ts"
 import { Truncations } from "./truncations.ts"
 import { Violations } from "./violations.ts"
 
@@ -16,7 +16,7 @@ const check: Checker = (history) => {
       const at = offset === undefined ? "an offset that the broker did not tell" : offset
       const there = copies.some((copy) => copy.partition === partition && (offset ?? copy.offset) === copy.offset)
       const excused = producer.acks === "leader" && truncations.covers(partition, offset ?? Infinity, invoked.time)
-      if (there ? producer.acks === "all" && copies.length > 1 : !excused) {
+      if (there ? isIdempotent(producer) && copies.length > 1 : !excused) {
         violations.add(`record ${record} was acknowledged at ${partition}/${at}, and it is at ${places(copies)}`, time)
         break
       }
@@ -27,7 +27,7 @@ const check: Checker = (history) => {
 
 /**
  * Each record that is acknowledged, to its sender or to the delivery handler, is in the log at the partition and offset
- * that were told; with acks all it is there exactly once, with acks leader at least once.
+ * that were told; with acks all it is there exactly once, with acks leader, or without idempotence, at least once.
  *
  * Exceptions. With acks leader a record may be gone where the log was truncated at or before its offset at any time
  * after it was handed over: not only after the acknowledgement, since an answer may still be on its way when its leader

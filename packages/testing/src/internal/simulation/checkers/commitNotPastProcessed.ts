@@ -1,4 +1,5 @@
 import type { Checker, PartitionIndex } from "../history.ts"
+import { Beginnings } from "./beginnings.ts"
 import type { Check } from "./check.ts"
 import { LogIndex } from "./logIndex.ts"
 import { Violations } from "./violations.ts"
@@ -8,7 +9,7 @@ const name = "commit-not-past-processed"
 /** Times are of two clocks that show the same, and one may have no fractions. */
 const clockError = 1
 
-/** The record of a partition's beginning that was processed last. */
+/** The record of a partition's beginning that was processed last, or deleted. */
 interface Latest {
   readonly offset: number
   readonly time: number
@@ -18,6 +19,7 @@ const check: Checker = (history) => {
   const violations = new Violations(name)
   if (history.members.length === 0) return violations.all
   const log = new LogIndex(history)
+  const beginnings = new Beginnings(history)
   const processedAt = new Map<PartitionIndex, Map<number, number>>()
   for (const event of history.events) {
     if (event._tag !== "Processed") continue
@@ -33,7 +35,7 @@ const check: Checker = (history) => {
     latest.set(
       partition,
       records.map(({ offset }) => {
-        const time = offsets?.get(offset) ?? Infinity
+        const time = Math.min(offsets?.get(offset) ?? Infinity, beginnings.excusedAt(partition, offset) ?? Infinity)
         if (time > last.time) last = { offset, time }
         return last
       })
@@ -61,8 +63,9 @@ const check: Checker = (history) => {
 
 /**
  * When a commit was sent that the coordinator accepted, every record before its offset had been processed, by this member
- * or another; and it is not past the end of the log. So for what is committed in the end. No exceptions: the group begins
- * at the beginning of the log.
+ * or another; and it is not past the end of the log. So for what is committed in the end.
+ *
+ * Exceptions: what was deleted by then, and what is before the group's first position, see `nothing-skipped`.
  */
 export const commitNotPastProcessed: Check = {
   name,

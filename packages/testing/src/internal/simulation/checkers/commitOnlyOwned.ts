@@ -1,6 +1,6 @@
 import type { Checker } from "../history.ts"
 import type { Check } from "./check.ts"
-import { Assignments } from "./groups.ts"
+import { Assignments, memberNames } from "./groups.ts"
 import { Trouble } from "./trouble.ts"
 import { Violations } from "./violations.ts"
 
@@ -9,6 +9,7 @@ const name = "commit-only-owned"
 const check: Checker = (history) => {
   const violations = new Violations(name)
   const trouble = new Trouble(history)
+  const nameOf = memberNames(history)
   const assignments = new Assignments()
   const synced = new Map<string, { readonly generation: number; readonly time: number }>()
   for (const event of history.events) {
@@ -33,7 +34,7 @@ const check: Checker = (history) => {
         const last = synced.get(memberId)
         if (
           last !== undefined && last.generation > generation && sentAt > last.time &&
-          history.timersOvertake !== true && trouble.wasCalm(last.time, sentAt)
+          history.timersOvertake !== true && trouble.wasCalm(last.time, sentAt, nameOf(memberId))
         ) {
           violations.add(`${what}, after it was in generation ${last.generation}`, time)
         }

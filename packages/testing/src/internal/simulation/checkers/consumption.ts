@@ -1,4 +1,5 @@
 import type { History, PartitionIndex } from "../history.ts"
+import { Beginnings } from "./beginnings.ts"
 import { Assignments, memberNames } from "./groups.ts"
 import { LogIndex } from "./logIndex.ts"
 import { Trouble } from "./trouble.ts"
@@ -61,7 +62,10 @@ const byHistory = new WeakMap<History, Consumption>()
  * - it took the partition anew, that is, it synced a generation and did not have the partition in it or in the one that
  *   it synced before; or it may have lost it without a trace: something was broken meanwhile, or handlers took so long
  *   that they were not awaited. A stream still goes through the chunk that it was given before, so the leap may be later
- *   than the loss; a run ends its handlers before.
+ *   than the loss; a run ends its handlers before;
+ * - what is between was deleted by then.
+ *
+ * A reader whose stream fails with the place of a record is taken to be given that.
  *
  * If the assignor is not known to be cooperative, every rebalance takes all from the readers of streams.
  */
@@ -76,6 +80,7 @@ export const consumptionOf = (history: History): Consumption => {
 const makeConsumption = (history: History): Consumption => {
   const { cooperative = false, drainTimeout = 500, events, runs = [] } = history
   const log = new LogIndex(history)
+  const beginnings = new Beginnings(history)
   const trouble = new Trouble(history)
   const nameOf = memberNames(history)
   const assignments = new Assignments()
@@ -102,11 +107,15 @@ const makeConsumption = (history: History): Consumption => {
     if (lane === undefined) lanes.set(partition, lane = { last: undefined, restarted: true, retaken: false })
     return lane
   }
+  /** Whether a record, and so all those before it, was deleted by then. */
+  const wasDeleted = (partition: PartitionIndex, position: number, time: number): boolean =>
+    (beginnings.deletedAt(partition, log.of(partition)[position]!.offset) ?? Infinity) <= time
   const deliver = (name: string, index: number, time: number, partition: PartitionIndex, offset: number) => {
     const member = memberOf(name)
     const lane = laneOf(member, partition)
     const position = log.positionOf(partition, offset)
-    const isNext = lane.last === undefined || position === lane.last.position + 1
+    const isNext = lane.last === undefined || position === lane.last.position + 1 ||
+      position > lane.last.position && wasDeleted(partition, position - 1, time)
     const delivery: Delivery = {
       index,
       time,
@@ -134,6 +143,7 @@ const makeConsumption = (history: History): Consumption => {
       case "Started":
         return deliver(event.member, index, event.time, event.partition, event.offset)
       case "Read":
+      case "ReadFailed":
         return deliver(event.reader, index, event.time, event.partition, event.offset)
       case "Processed":
       case "HandlerEnded": {
@@ -162,7 +172,7 @@ const makeConsumption = (history: History): Consumption => {
         const member = memberOf(name)
         const before = member.memberId === event.memberId ? member.assigned : []
         const after = assignments.of(event.generation, event.memberId)
-        const mayHaveLost = member.isDisturbed || !trouble.wasCalm(member.syncedAt, event.time) ||
+        const mayHaveLost = member.isDisturbed || !trouble.wasCalm(member.syncedAt, event.time, name) ||
           !(cooperative || member.isRun)
         for (const [partition, lane] of member.lanes) {
           if (mayHaveLost || !before.includes(partition) || !after.includes(partition)) lane.retaken = true

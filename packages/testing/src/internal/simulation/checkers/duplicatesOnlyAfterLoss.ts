@@ -41,7 +41,7 @@ const check: Checker = (history) => {
     const { ended } = before
     const wasHandedOver = before.isOwner && delivery.isOwner && ended !== undefined && ended.index < index &&
       ended.how === "processed" &&
-      runs.has(before.member) && trouble.wasCalm(before.time, time) &&
+      runs.has(before.member) && trouble.wasCalm(before.time, time, before.member) &&
       !hasBetween(disturbances.get(before.member) ?? [], before.index, index)
     if (wasHandedOver) {
       violations.add(`${member} was given ${key}, which ${before.member} had processed when it gave it up`, time)
@@ -57,7 +57,7 @@ const check: Checker = (history) => {
  * failed or was interrupted, or it lost the partition.
  *
  * To another member: if the first one had not processed it; or if it could not commit that before its partition was
- * another's. That it could not is excused if anything was broken meanwhile or of late, if a handler of it failed, was
+ * another's. That it could not is excused if anything that disturbs the first one was broken meanwhile or of late, if a handler of it failed, was
  * interrupted or took as long as half of the shortest drain timeout (all partitions that are revoked together share one
  * bound), or if its reader began again. Whoever reads a stream commits when they like, so for them it is always excused,
  * as is a stream that still goes through its chunk beside the partition's next owner.

@@ -1,6 +1,6 @@
 import type { Checker } from "../history.ts"
 import type { Check } from "./check.ts"
-import { failedAt, fatesOf, places } from "./fates.ts"
+import { failedAt, fatesAside, fatesOf, places } from "./fates.ts"
 import { Violations } from "./violations.ts"
 
 const name = "failed-no-is-absent"
@@ -8,7 +8,7 @@ const name = "failed-no-is-absent"
 const check: Checker = (history) => {
   const violations = new Violations(name)
   const failed = new Map<number, number>()
-  for (const fate of fatesOf(history).values()) {
+  for (const fate of [...fatesOf(history).values(), ...fatesAside(history).values()]) {
     const time = failedAt(fate, "no")
     if (time === undefined) continue
     failed.set(fate.record, time)

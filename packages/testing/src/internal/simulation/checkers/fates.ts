@@ -24,26 +24,38 @@ export interface Fate {
   readonly copies: Array<LoggedRecord>
 }
 
-const byHistory = new WeakMap<History, ReadonlyMap<number, Fate>>()
+/** Of records of the topic, and of those that are aside. */
+interface Fates {
+  readonly main: ReadonlyMap<number, Fate>
+  readonly aside: ReadonlyMap<number, Fate>
+}
 
-/** What became of each record that was handed over, by its id. Made once for a history. */
-export const fatesOf = (history: History): ReadonlyMap<number, Fate> => {
-  const known = byHistory.get(history)
-  if (known !== undefined) return known
-  const fates = makeFates(history)
-  byHistory.set(history, fates)
+const byHistory = new WeakMap<History, Fates>()
+
+const known = (history: History): Fates => {
+  let fates = byHistory.get(history)
+  if (fates === undefined) byHistory.set(history, fates = makeFates(history))
   return fates
 }
 
-const makeFates = ({ events, log, producers }: History): ReadonlyMap<number, Fate> => {
+/** What became of each record that was handed over, by its id. Made once for a history. */
+export const fatesOf = (history: History): ReadonlyMap<number, Fate> => known(history).main
+
+/** The same of records for other topics, of which little can be said. */
+export const fatesAside = (history: History): ReadonlyMap<number, Fate> => known(history).aside
+
+const makeFates = ({ events, log, logAside = [], producers }: History): Fates => {
   const facts = new Map(producers.map((producer) => [producer.name, producer]))
-  const fates = new Map<number, Fate>()
+  const main = new Map<number, Fate>()
+  const aside = new Map<number, Fate>()
+  const fates = { get: (record: number) => main.get(record) ?? aside.get(record) }
   for (const event of events) {
     switch (event._tag) {
       case "Invoked": {
         const producer = facts.get(event.producer)
         if (producer === undefined) throw new Error(`nothing is known of producer ${event.producer}`)
-        fates.set(event.record, {
+        const kind = event.isAside === true ? aside : main
+        kind.set(event.record, {
           record: event.record,
           producer,
           invoked: event,
@@ -68,8 +80,9 @@ const makeFates = ({ events, log, producers }: History): ReadonlyMap<number, Fat
         fates.get(event.record)?.reported.push(event)
     }
   }
-  for (const logged of log) fates.get(logged.record)?.copies.push(logged)
-  return fates
+  for (const logged of log) main.get(logged.record)?.copies.push(logged)
+  for (const logged of logAside) aside.get(logged.record)?.copies.push(logged)
+  return { main, aside }
 }
 
 /** All that says of a record that it is acknowledged. */
@@ -90,6 +103,9 @@ export const failedAt = ({ reported, told }: Fate, persisted: "no" | "maybe"): n
   }
   return undefined
 }
+
+/** Whether a batch that comes again is told from a new one: else a retry may write it twice. */
+export const isIdempotent = ({ acks, idempotent = true }: ProducerFacts): boolean => acks === "all" && idempotent
 
 /** Whether it is certain that the producer took a record. */
 export const isSurelyAccepted = (fate: Fate): boolean =>

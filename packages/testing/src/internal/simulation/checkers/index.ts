@@ -2,11 +2,16 @@ import { acknowledgedIsLogged } from "./acknowledgedIsLogged.ts"
 import { bufferBound } from "./bufferBound.ts"
 import type { Check } from "./check.ts"
 import { closeIsOrderly } from "./closeIsOrderly.ts"
+import { closesInTime } from "./closesInTime.ts"
 import { commitNotBackwards } from "./commitNotBackwards.ts"
 import { commitNotPastProcessed } from "./commitNotPastProcessed.ts"
 import { commitOnlyOwned } from "./commitOnlyOwned.ts"
 import { duplicatesOnlyAfterLoss } from "./duplicatesOnlyAfterLoss.ts"
 import { failedNoIsAbsent } from "./failedNoIsAbsent.ts"
+import { failsForAReason } from "./failsForAReason.ts"
+import { fetchBound } from "./fetchBound.ts"
+import { flushMeansDone } from "./flushMeansDone.ts"
+import { handlersGetTheirTime } from "./handlersGetTheirTime.ts"
 import { inOrder } from "./inOrder.ts"
 import { noDuplicates } from "./noDuplicates.ts"
 import { notExpelledWhenHealthy } from "./notExpelledWhenHealthy.ts"
@@ -27,6 +32,8 @@ export const checkers: ReadonlyArray<Check> = [
   noDuplicates,
   order,
   oneOutcome,
+  flushMeansDone,
+  failsForAReason,
   rightPartition,
   nothingInvented,
   processedIsLogged,
@@ -37,9 +44,12 @@ export const checkers: ReadonlyArray<Check> = [
   commitOnlyOwned,
   duplicatesOnlyAfterLoss,
   oneOwner,
+  handlersGetTheirTime,
   notExpelledWhenHealthy,
   bufferBound,
+  fetchBound,
   progress,
   nothingLeft,
-  closeIsOrderly
+  closeIsOrderly,
+  closesInTime
 ]

@@ -1,6 +1,6 @@
 import type { Checker } from "../history.ts"
 import type { Check } from "./check.ts"
-import { fatesOf, places } from "./fates.ts"
+import { fatesOf, isIdempotent, places } from "./fates.ts"
 import { Violations } from "./violations.ts"
 
 const name = "no-duplicates"
@@ -8,7 +8,7 @@ const name = "no-duplicates"
 const check: Checker = (history) => {
   const violations = new Violations(name)
   for (const { copies, producer, record } of fatesOf(history).values()) {
-    if (producer.acks === "all" && copies.length > 1) {
+    if (isIdempotent(producer) && copies.length > 1) {
       violations.add(`record ${record} is in the log ${copies.length} times: at ${places(copies)}`, undefined)
     }
   }
@@ -16,7 +16,7 @@ const check: Checker = (history) => {
 }
 
 /**
- * A record of an idempotent producer (acks all) is in the log at most once, whatever its outcome was: also if it failed
+ * A record of an idempotent producer (acks all, by default) is in the log at most once, whatever its outcome was: also if it failed
  * with `"maybe"`, and if its sender was interrupted. Without idempotence a record may be written again by a retry.
  */
 export const noDuplicates: Check = {

@@ -23,9 +23,10 @@ const check: Checker = (history) => {
         leaving.set(event.member, "closed")
         break
       case "Expelled": {
-        const state = leaving.get(nameOf(event.memberId) ?? "")
+        const member = nameOf(event.memberId)
+        const state = leaving.get(member ?? "")
         const excused = state === "closed" || state === "closing" && event.why !== "session"
-        if (!excused && trouble.wasCalm(event.time, event.time)) {
+        if (!excused && trouble.wasCalm(event.time, event.time, member)) {
           violations.add(`${event.memberId} was expelled (${event.why}), and nothing was broken`, event.time)
         }
       }
@@ -35,7 +36,7 @@ const check: Checker = (history) => {
 }
 
 /**
- * A member is expelled only if something is broken, or was of late: slow handlers, rebalances and closing stop no
+ * A member is expelled only if something that disturbs it is broken, or was of late ({@link Trouble}): slow handlers, rebalances and closing stop no
  * heartbeat, and no joining or syncing.
  *
  * Exceptions: a member that has closed may have been in the middle of joining, so that it could not take its leave; one

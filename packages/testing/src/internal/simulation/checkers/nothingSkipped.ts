@@ -1,4 +1,5 @@
 import type { Checker } from "../history.ts"
+import { Beginnings } from "./beginnings.ts"
 import type { Check } from "./check.ts"
 import { LogIndex } from "./logIndex.ts"
 import { Violations } from "./violations.ts"
@@ -8,6 +9,7 @@ const name = "nothing-skipped"
 const check: Checker = (history) => {
   const violations = new Violations(name)
   if (history.members.length === 0) return violations.all
+  const beginnings = new Beginnings(history)
   const processed = new Map<number, Set<number>>()
   for (const event of history.events) {
     if (event._tag !== "Processed") continue
@@ -16,7 +18,9 @@ const check: Checker = (history) => {
     else offsets.add(event.offset)
   }
   for (const [partition, records] of new LogIndex(history).partitions) {
-    const skipped = records.filter(({ offset }) => processed.get(partition)?.has(offset) !== true)
+    const skipped = records.filter(({ offset }) =>
+      processed.get(partition)?.has(offset) !== true && beginnings.excusedAt(partition, offset) === undefined
+    )
     const [first] = skipped
     if (first !== undefined) {
       violations.add(
@@ -29,8 +33,11 @@ const check: Checker = (history) => {
 }
 
 /**
- * Each record that is in the log in the end was processed by some member by then. The group begins at the beginning of
- * the log. No exceptions but a history without members. That none was skipped on the way is `commit-not-past-processed`.
+ * Each record that is in the log in the end was processed by some member by then. That none was skipped on the way is
+ * `commit-not-past-processed`.
+ *
+ * Exceptions: a history without members; what was deleted before it was processed; and where the group begins at the end,
+ * what is before the first end that it was told while nothing was broken, or before its first commit.
  */
 export const nothingSkipped: Check = {
   name,

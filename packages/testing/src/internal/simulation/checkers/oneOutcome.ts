@@ -1,6 +1,6 @@
 import type { Checker } from "../history.ts"
 import type { Check } from "./check.ts"
-import { type Fate, fatesOf, isSurelyAccepted, type Told } from "./fates.ts"
+import { type Fate, fatesAside, fatesOf, isSurelyAccepted, type Told } from "./fates.ts"
 import { Violations } from "./violations.ts"
 
 const name = "one-outcome"
@@ -30,11 +30,14 @@ const check: Checker = (history) => {
   const closedAt = new Map<string, number>()
   for (const event of history.events) {
     if (event._tag === "ProducerClosed") closedAt.set(event.producer, event.time)
+    if (event._tag === "Reported" && event.correlation !== undefined && event.correlation !== event.record) {
+      violations.add(`the report of record ${event.record} has the correlation of ${event.correlation}`, event.time)
+    }
     if (event._tag === "Reported" && closedAt.has(event.producer)) {
       violations.add(`record ${event.record} was reported after its producer was closed`, event.time)
     }
   }
-  for (const fate of fatesOf(history).values()) {
+  for (const fate of [...fatesOf(history).values(), ...fatesAside(history).values()]) {
     const { accepted, invoked, producer, record, reported, told } = fate
     const [first, second] = told
     const [report, again] = reported
@@ -63,7 +66,8 @@ const check: Checker = (history) => {
 
 /**
  * Each accepted record has exactly one outcome: whoever sent it is told once, and the delivery handler, if there is one,
- * exactly once and before the producer is closed; both are told the same.
+ * exactly once and before the producer is closed, with the correlation that it was handed over with; both are told the
+ * same.
  *
  * Exceptions. A sender that was interrupted, or is not told of single records (a sink), has no outcome to compare. That a
  * record was accepted is certain if that was seen, if it is in the log, or if an outcome says so; a record that failed

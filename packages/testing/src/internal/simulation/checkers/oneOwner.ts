@@ -46,7 +46,7 @@ const check: Checker = (history) => {
     if (!isMember(memberId)) return true
     if (runs.has(member)) return false
     const takenAt = identities.get(member)!.takenAt.get(partition) ?? now
-    return !trouble.wasCalm(Math.min(time, takenAt), now) || now - takenAt >= drainTimeout ||
+    return !trouble.wasCalm(Math.min(time, takenAt), now, member) || now - takenAt >= drainTimeout ||
       history.cooperative !== true
   }
 

@@ -1,6 +1,6 @@
 import type { Checker, LoggedRecord } from "../history.ts"
 import type { Check } from "./check.ts"
-import { acknowledgementsOf, type Fate, fatesOf } from "./fates.ts"
+import { acknowledgementsOf, type Fate, fatesOf, isIdempotent } from "./fates.ts"
 import { Truncations } from "./truncations.ts"
 import { Violations } from "./violations.ts"
 
@@ -31,7 +31,7 @@ const check: Checker = (history) => {
 
   /** Where a record is, as far as others can be compared with it. */
   const placesOf = (fate: Fate): ReadonlyArray<LoggedRecord> => {
-    if (fate.producer.acks !== "leader") return fate.copies
+    if (fate.producer.acks === "none" || isIdempotent(fate.producer)) return fate.copies
     const acknowledged = acknowledgementsOf(fate).find(({ offset }) => offset !== undefined)
     return acknowledged === undefined ||
         truncations.covers(acknowledged.partition, acknowledged.offset!, fate.invoked.time)
@@ -55,7 +55,8 @@ const check: Checker = (history) => {
         settle(event.record)
         break
       case "Invoked": {
-        const fate = fates.get(event.record)!
+        const fate = fates.get(event.record)
+        if (fate === undefined) break
         if (fate.producer.acks === "none" && hadFaults) break
         const lane = event.lane === undefined ? undefined : `${event.producer}/${event.lane}`
         const [first] = placesOf(fate)
@@ -83,7 +84,7 @@ const check: Checker = (history) => {
  * known: a record came before another one if it was accepted, or its sender was told something, before the other one was
  * handed over; or if both have the same lane.
  *
- * Exceptions. With acks leader a retry may be written twice, perhaps after what comes behind it in its own batch, so only
+ * Exceptions. With acks leader, or without idempotence, a retry may be written twice, perhaps after what comes behind it in its own batch, so only
  * the places that were acknowledged are compared: nothing of the partition is sent before an attempt is settled. A record
  * without one is not judged: what ended `"maybe"` may still sit unread in a connection that was given up, and no sequence
  * keeps a broker from writing it later. Nor is one whose place was truncated since. With acks none, what the socket took

@@ -1,35 +1,61 @@
 import type { History } from "../history.ts"
 
-/**
- * How long after a fault's end it may still be felt, in session timeouts: a connection that has gone silent is found out
- * by the timeout of the request that waits for it, and the longest wait of a member is that for a rebalance.
- */
-const aftermath = 4
+/** A time in which something was broken, or may still have had consequences. */
+interface Span {
+  readonly from: number
+  to: number
+}
 
 /** When something was broken, or may still have had consequences. */
 export class Trouble {
-  /** Apart from each other, in the order of time. */
-  readonly #spans: Array<{ readonly from: number; to: number }> = []
+  readonly #all: ReadonlyArray<Span>
+  readonly #byMember = new Map<string, ReadonlyArray<Span>>()
 
-  constructor({ events, sessionTimeout }: History) {
+  /**
+   * The aftermath of what is over is a session timeout and a rebalance timeout. Whoever was disturbed reaches the
+   * coordinator again within a session timeout, or is put out at its end: later there is no consequence of a heartbeat
+   * that was missed. Until then it may not have heard of a rebalance, which waits for it a rebalance timeout from its
+   * beginning. No answer is waited for any more by then: a connection that has gone silent is trouble until it is closed.
+   */
+  constructor({ events, members, rebalanceTimeout, sessionTimeout }: History) {
+    const aftermath = sessionTimeout + (rebalanceTimeout ?? sessionTimeout)
     let healedAt = Infinity
     const endedAt = new Map<number, number>()
+    const silences: Array<Span & { readonly member: string }> = []
+    const open = new Map<number, Span>()
     for (const event of events) {
       if (event._tag === "Healed") healedAt = event.time
       if (event._tag === "FaultEnded") endedAt.set(event.id, event.time)
+      if (event._tag === "SilenceBegan") {
+        const silence = { from: event.time, to: Infinity, member: event.member }
+        silences.push(silence)
+        open.set(event.connection, silence)
+      }
+      if (event._tag === "SilenceEnded") {
+        const silence = open.get(event.connection)
+        if (silence !== undefined) silence.to = event.time + aftermath
+      }
     }
+    const all: Array<Span> = []
+    const byMember = new Map<string, Array<Span>>(members.map((member) => [member, []]))
+    for (const { from, member, to } of silences) byMember.get(member)?.push({ from, to })
     for (const event of events) {
       if (event._tag !== "FaultBegan") continue
       const end = endedAt.get(event.id) ?? (event.time <= healedAt ? healedAt : Infinity)
-      const to = end + aftermath * sessionTimeout
-      const last = this.#spans.at(-1)
-      if (last !== undefined && event.time <= last.to) last.to = Math.max(last.to, to)
-      else this.#spans.push({ from: event.time, to })
+      const span = { from: event.time, to: end + aftermath }
+      all.push(span)
+      for (const member of event.members ?? members) byMember.get(member)?.push(span)
     }
+    this.#all = all
+    this.#byMember = byMember
   }
 
-  /** Whether nothing was broken, nor had been of late, in all of this time. */
-  wasCalm(from: number, to: number): boolean {
-    return !this.#spans.some((span) => span.from <= to && span.to >= from)
+  /**
+   * Whether nothing was broken, nor had been of late, in all of this time: nothing at all, or nothing that disturbs this
+   * member's part in the group.
+   */
+  wasCalm(from: number, to: number, member?: string): boolean {
+    const spans = member === undefined ? this.#all : this.#byMember.get(member) ?? this.#all
+    return !spans.some((span) => span.from <= to && span.to >= from)
   }
 }

@@ -15,6 +15,11 @@ export class Truncations {
     }
   }
 
+  /** Whether anything was cut off at this time or later. */
+  coversAny(since: number): boolean {
+    return Array.from(this.#byPartition.values()).some((cuts) => cuts.some(({ time }) => time >= since))
+  }
+
   /** Whether what was written at this place, at this time or later, may have been cut off. There are few. */
   covers(partition: number, offset: number, since: number): boolean {
     return this.#byPartition.get(partition)?.some((cut) => cut.offset <= offset && cut.time >= since) ?? false

@@ -1,0 +1,37 @@
+import type { Checker } from "../history.ts"
+import type { Check } from "./check.ts"
+import { Violations } from "./violations.ts"
+
+const name = "closes-in-time"
+
+const check: Checker = ({ closingTimes, events }) => {
+  const violations = new Violations(name)
+  const closing = new Map<string, number>()
+  const judge = (member: string, since: number, until: number) => {
+    const bound = closingTimes?.get(member) ?? Infinity
+    if (until - since > bound) {
+      violations.add(`${member} took ${until - since} ms to close, and has ${bound} at most`, until)
+    }
+  }
+  for (const event of events) {
+    if (event._tag === "MemberClosing") closing.set(event.member, event.time)
+    else if (event._tag === "MemberClosed") {
+      const since = closing.get(event.member)
+      if (since !== undefined) judge(event.member, since, event.time)
+      closing.delete(event.member)
+    }
+  }
+  const end = events.at(-1)?.time ?? 0
+  for (const [member, since] of closing) judge(member, since, end)
+  return violations.all
+}
+
+/**
+ * A member is closed within the bounds that it was given: its handlers' time, and twice that of a request. No exceptions:
+ * whatever is broken, and whatever its handlers do.
+ */
+export const closesInTime: Check = {
+  name,
+  statement: "a member closes within its bounds, whatever is broken and whatever its handlers do",
+  check
+}

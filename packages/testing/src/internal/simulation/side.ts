@@ -1,0 +1,319 @@
+import * as Consumer from "@sluice/kafka/Consumer"
+import type { Kafka } from "@sluice/kafka/Kafka"
+import * as Producer from "@sluice/kafka/Producer"
+import * as Serde from "@sluice/kafka/Serde"
+import * as Topic from "@sluice/kafka/Topic"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+
+import type { MemoryCluster } from "../../MemoryCluster.ts"
+import { SeededRandom } from "../random.ts"
+import { handled, stay } from "./consuming.ts"
+import type { History, LoggedRecord, PartitionIndex } from "./history.ts"
+import { concern, rebalanceTimeout, sessionTimeout, type SideKind, type WorkloadPlan } from "./plan.ts"
+import { recordId } from "./producing.ts"
+import type { Recorder } from "./recorder.ts"
+import type { Subject } from "./watch.ts"
+
+/** What is beside: a small topic, and a small group that reads it. */
+export const sideSubject: Subject = { topic: "side", group: "side-readers" }
+
+const writerName = "side-writer"
+const memberName = "side-member"
+/** Who is in its group. */
+export const sideMembers: ReadonlyArray<string> = [memberName]
+const readerName = "side-reader"
+const partitions = 3
+const firstId = 90_000
+const drainTimeout = 500
+const closeTimeout = 1000
+/** In the value of a record that does not decode. */
+const flaw = "undecodable"
+
+const Lines = Topic.make(sideSubject.topic, { key: Serde.string, value: Serde.string })
+const FlawedLines = Topic.make(sideSubject.topic, {
+  key: Serde.string,
+  value: Serde.make({
+    serialize: Serde.string.serialize,
+    deserialize: (bytes, topic) => {
+      const value = Serde.string.deserialize(bytes, topic)
+      if (value.includes(flaw)) throw new Error(value)
+      return value
+    }
+  })
+})
+
+type Line = { readonly partition: PartitionIndex; readonly offset: bigint; readonly value: string }
+/** What a handler does with a record; nothing is done at once. */
+type Work = (record: Line) => Effect.Effect<void> | undefined
+
+/**
+ * Something that happens beside the rest of the workload, mostly while nothing is broken: where it is known what comes when,
+ * more can be expected. It is judged by itself, by the same checkers.
+ */
+export class Side {
+  readonly #plan: WorkloadPlan
+  readonly #cluster: MemoryCluster["Type"]
+  readonly #as: (clientId: string) => <A, E>(effect: Effect.Effect<A, E, Kafka>) => Effect.Effect<A, E>
+  readonly #recorder: Recorder
+  readonly #chance: SeededRandom
+  /** Records that were. */
+  readonly #deleted: Array<LoggedRecord> = []
+  #written = 0
+
+  constructor(
+    plan: WorkloadPlan,
+    cluster: MemoryCluster["Type"],
+    as: (clientId: string) => <A, E>(effect: Effect.Effect<A, E, Kafka>) => Effect.Effect<A, E>,
+    recorder: Recorder
+  ) {
+    this.#plan = plan
+    this.#cluster = cluster
+    this.#as = as
+    this.#recorder = recorder
+    this.#chance = new SeededRandom(plan.seed, concern.side + 1)
+  }
+
+  /** From beginning to end. */
+  readonly run: Effect.Effect<void> = Effect.suspend(() => {
+    const { kind, startAt } = this.#plan.side
+    const kinds: Readonly<Record<SideKind, Effect.Effect<void>>> = {
+      latest: this.#latest,
+      deleted: this.#deletes,
+      undecodable: this.#undecodable,
+      stuck: this.#stuck
+    }
+    return this.#cluster.createTopic(sideSubject.topic, { partitions }).pipe(
+      Effect.zipRight(Effect.sleep(Duration.millis(startAt))),
+      Effect.zipRight(kinds[kind])
+    )
+  })
+
+  /** What happened. `settledAt` is when all of the workload was done. */
+  history(settledAt: number | undefined): Effect.Effect<History> {
+    const { kind } = this.#plan.side
+    return Effect.all({ log: this.#log, committed: this.#committed }).pipe(Effect.map(({ committed, log }) => ({
+      events: this.#recorder.events,
+      producers: [{
+        name: writerName,
+        acks: "all",
+        bufferBytes: Number.MAX_SAFE_INTEGER,
+        maxRecordBytes: 1000,
+        hasReports: false
+      }],
+      members: kind === "undecodable" ? [] : [memberName],
+      sessionTimeout,
+      rebalanceTimeout,
+      log: [...log, ...this.#deleted],
+      committed,
+      settledAt,
+      settleWithin: this.#plan.settleWithin,
+      timersOvertake: (this.#plan.interleaving.earlyTimers ?? 0) > 0,
+      runs: [memberName],
+      reset: kind === "latest" ? "latest" : "earliest",
+      cooperative: true,
+      drainTimeout,
+      drainTimeouts: new Map([[memberName, drainTimeout]]),
+      leftovers: []
+    })))
+  }
+
+  /** A group that begins at the end, whose first member stops before it has handled anything much. */
+  readonly #latest = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(8, 12))
+    const writer = yield* Effect.forkDaemon(this.#write(counts, () => this.#chance.between(60, 240)))
+    const hung = yield* Deferred.make<void>()
+    const before = this.#chance.pick([0, 0, 0, 2])
+    yield* this.#sleep(100, 1200)
+    const begun = new Map<PartitionIndex, number>()
+    yield* this.#stay(
+      ({ partition }) => {
+        const count = begun.get(partition) ?? 0
+        begun.set(partition, count + 1)
+        return count < before ? undefined : Effect.zipRight(Deferred.succeed(hung, undefined), Effect.never)
+      },
+      Effect.raceFirst(Deferred.await(hung), awaitEnd(writer)).pipe(Effect.zipRight(this.#sleep(50, 600)))
+    )
+    yield* this.#sleep(0, 800)
+    yield* this.#stay(() => undefined, Effect.zipRight(awaitEnd(writer), this.#settled))
+  })
+
+  /** The log's beginning moves past what the group has committed, and past where its member is. */
+  readonly #deletes = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(8, 12))
+    // Something is committed before: a group without an offset begins at what is left.
+    const hungAt = this.#perPartition(() => this.#chance.between(1, 5))
+    const goesOn = this.#chance.next() < 0.5
+    yield* this.#write(counts, () => 0)
+    const hung = yield* Effect.makeSemaphore(partitions)
+    yield* hung.take(partitions)
+    const again = yield* Deferred.make<void>()
+    const member = yield* Effect.forkDaemon(this.#stay(
+      ({ offset, partition }) =>
+        Number(offset) === hungAt[partition]
+          ? Effect.zipRight(hung.release(1), goesOn ? Deferred.await(again) : Effect.never)
+          : undefined,
+      goesOn ? Effect.zipRight(Deferred.await(again), this.#settled) : hung.take(partitions)
+    ))
+    yield* goesOn ? hung.take(partitions) : Fiber.join(member)
+    // Of the first partition all, so that nothing follows; of the second a part.
+    yield* this.#delete(0, counts[0]!)
+    yield* this.#delete(1, this.#chance.between(hungAt[1]! + 1, counts[1]! - 1))
+    if (goesOn) {
+      yield* this.#sleep(0, 1500)
+      yield* Deferred.succeed(again, undefined)
+      yield* Fiber.join(member)
+    } else yield* this.#stay(() => undefined, this.#settled)
+  })
+
+  /** A record that does not decode is where the stream of a reader without a group ends. */
+  readonly #undecodable = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(6, 10))
+    const partition = this.#chance.between(0, partitions - 1)
+    yield* this.#write(counts, () => 0, { partition, index: this.#chance.between(0, counts[partition]! - 2) })
+    const whole = Effect.gen(this, function*() {
+      const consumer = yield* Effect.eventually(
+        Consumer.assign({ topics: [FlawedLines], fetch: { maxWait: "1 second" } })
+      )
+      yield* Stream.runForEachChunk(consumer.records, (chunk) =>
+        Effect.sync(() => {
+          for (const { offset, partition, value } of chunk) {
+            const place = { partition, offset: Number(offset) }
+            this.#recorder.add({ _tag: "Read", reader: readerName, ...place, record: recordId(value) })
+          }
+        }))
+    })
+    yield* Effect.scoped(whole).pipe(
+      Effect.catchAll((error) =>
+        error.reason._tag !== "DeserializationFailed" ? Effect.die(error) : Effect.sync(() => {
+          const [, offset] = /at offset (\d+)/.exec(error.message) ?? []
+          const place = { partition: error.reason.partition ?? -1, offset: Number(offset) }
+          this.#recorder.add({ _tag: "ReadFailed", reader: readerName, ...place })
+        })
+      ),
+      this.#as(readerName)
+    )
+  })
+
+  /** Partitions of which nothing is taken until the last one is done, though there is more of them than room. */
+  readonly #stuck = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(14, 18))
+    const read = this.#chance.between(0, partitions - 1)
+    const done = yield* Deferred.make<void>()
+    let left = counts[read]!
+    yield* this.#write(counts, () => 0)
+    yield* this.#stay(
+      ({ partition }) => {
+        if (partition !== read) return Deferred.await(done)
+        return --left === 0 ? Effect.asVoid(Deferred.succeed(done, undefined)) : undefined
+      },
+      this.#settled
+    )
+  })
+
+  #perPartition<A>(make: () => A): ReadonlyArray<A> {
+    return Array.from({ length: partitions }, make)
+  }
+
+  #sleep(least: number, most: number): Effect.Effect<void> {
+    return Effect.suspend(() => Effect.sleep(Duration.millis(this.#chance.between(least, most))))
+  }
+
+  /** Writes so many records to each partition, one a batch; the one at an index may be one that does not decode. */
+  #write(
+    counts: ReadonlyArray<number>,
+    pause: () => number,
+    flawed?: { readonly partition: PartitionIndex; readonly index: number }
+  ): Effect.Effect<void> {
+    const producer = writerName
+    return Effect.gen(this, function*() {
+      yield* Effect.addFinalizer(() => Effect.sync(() => this.#recorder.add({ _tag: "ProducerClosed", producer })))
+      const made = yield* Effect.eventually(Producer.make({ batchBytes: 100, deliveryTimeout: "5 minutes" }))
+      yield* Effect.forEach(
+        counts,
+        (count, partition) =>
+          Effect.forEach(Array.from({ length: count }, (_, index) => index), (index) =>
+            Effect.gen(this, function*() {
+              const record = firstId + this.#written++
+              const isFlawed = partition === flawed?.partition && index === flawed.index
+              const value = `${record}:${isFlawed ? flaw : ""}`.padEnd(90, "x")
+              this.#recorder.add({ _tag: "Invoked", producer, record, size: value.length, partition })
+              const { offset } = yield* Effect.orDie(made.send(Lines.record({ key: null, value, partition })))
+              this.#recorder.add({ _tag: "Acknowledged", producer, record, partition, offset: Number(offset) })
+              const time = pause()
+              if (time > 0) yield* Effect.sleep(Duration.millis(time))
+            }), { discard: true }),
+        { concurrency: "unbounded", discard: true }
+      )
+      this.#recorder.add({ _tag: "ProducerClosing", producer })
+    }).pipe(Effect.scoped, Effect.orDie, this.#as(producer))
+  }
+
+  #stay(work: Work, until: Effect.Effect<void>): Effect.Effect<void> {
+    const handler = (record: Line) => Effect.suspend(() => handled(this.#recorder, memberName, record, work(record)))
+    return stay(
+      memberName,
+      {
+        groupId: sideSubject.group,
+        topics: [Lines],
+        reset: this.#plan.side.kind === "latest" ? "latest" : "earliest",
+        sessionTimeout,
+        heartbeatInterval: "1 second",
+        rebalanceTimeout,
+        commitInterval: 200,
+        drainTimeout,
+        closeTimeout,
+        fetch: { maxWait: "1 second", bufferBytes: 1500, partitionBytes: 1500 }
+      },
+      (consumer) => Effect.orDie(consumer.run(handler)),
+      this.#recorder,
+      until
+    ).pipe(this.#as(memberName))
+  }
+
+  /** What is deleted was there. */
+  #delete(partition: PartitionIndex, before: number): Effect.Effect<void> {
+    return Effect.gen(this, function*() {
+      for (const record of yield* this.#log) {
+        if (record.partition === partition && record.offset < before) this.#deleted.push(record)
+      }
+      yield* this.#cluster.deleteRecords(sideSubject.topic, partition, BigInt(before))
+    })
+  }
+
+  /** The group has committed everything. */
+  readonly #settled = Effect.gen(this, function*() {
+    const ends = this.#perPartition(() => 0).slice()
+    for (const { offset, partition } of [...(yield* this.#log), ...this.#deleted]) {
+      ends[partition] = Math.max(ends[partition]!, offset + 1)
+    }
+    while (true) {
+      const committed = yield* this.#committed
+      if (ends.every((end, partition) => end === 0 || committed.get(partition) === end)) return
+      yield* Effect.sleep("200 millis")
+    }
+  })
+
+  readonly #log: Effect.Effect<ReadonlyArray<LoggedRecord>> = Effect.suspend(() =>
+    Effect.map(this.#cluster.records(sideSubject.topic), (records) => {
+      const decoder = new TextDecoder()
+      return records.map(({ offset, partition, value }) => ({
+        partition,
+        offset: Number(offset),
+        record: recordId(decoder.decode(value!))
+      }))
+    })
+  )
+
+  readonly #committed: Effect.Effect<ReadonlyMap<PartitionIndex, number>> = Effect.suspend(() =>
+    Effect.map(
+      this.#cluster.committed(sideSubject.group),
+      (offsets) => new Map(offsets.map(({ offset, partition }) => [partition, Number(offset)]))
+    )
+  )
+}
+
+const awaitEnd = (fiber: Fiber.Fiber<void>): Effect.Effect<void> => Fiber.join(fiber)
