@@ -177,9 +177,8 @@ describe("a rebalance", () => {
       assert.match(second.seen.values[0]!, /^[01]\/10$/)
     }).pipe(inWorld({ topics: { numbers: 2 } })))
 
-  it.effect.each(["commitSink", "commit"] as const)(
-    "waits for the first chunk that a stream was given, before anything was settled by %s",
-    (way) =>
+  for (const way of ["commitSink", "commit"] as const) {
+    it.effect(`waits for the first chunk that a stream was given, before anything was settled by ${way}`, () =>
       Effect.gen(function*() {
         const [held] = yield* moved
         yield* Effect.gen(function*() {
@@ -213,8 +212,8 @@ describe("a rebalance", () => {
           assert.deepStrictEqual(second.seen.values, [`${held}/10`])
           assert.lengthOf(handled, 10)
         }).pipe(inWorld({ topics: { numbers: 4 } }))
-      })
-  )
+      }))
+  }
 
   it.effect("does not wait for a stream that has done with its chunk and commits nothing", () =>
     Effect.gen(function*() {
