@@ -1,6 +1,6 @@
 /**
  * Checks what the documentation says: its snippets compile, the README's program runs, links lead somewhere, every public
- * export is described, the tests and mutants that `docs/guarantees.md` names exist, and the file map of
+ * export is described, the tests and mutants that `docs/guarantees.md` and `docs/scenarios.md` name exist, and the file map of
  * `docs/internals.md` is whole.
  *
  * The last line of the output is `{"passed":…,"failed":…}`.
@@ -229,6 +229,16 @@ const testProblems = (file: string, title: string): ReadonlyArray<string> => {
   return title.split(" > ").filter((part) => !strings.has(part)).map((part) => `${file} has no test or suite “${part}”`)
 }
 
+/** The tests that a text names, as `file` “suite > title”, and what is wrong with them. */
+const namedTests = (text: string) => {
+  const tests = Array.from(
+    text.matchAll(/`([^`]+\.ts)` “([^”]+)”/g),
+    ([, file, title]) => ({ file: file!, title: title! })
+  )
+  const problems = tests.flatMap(({ file, title }) => testProblems(file, title))
+  return { tests, problems: tests.length === 0 ? ["no test is named"] : problems }
+}
+
 const guaranteesFile = "docs/guarantees.md"
 if (!existsSync(join(root, guaranteesFile))) {
   check(guaranteesFile, ["is missing"], "it says what is guaranteed, and which test shows it")
@@ -249,9 +259,7 @@ if (!existsSync(join(root, guaranteesFile))) {
   const namedMutants = new Set<string>()
   for (const guarantee of guarantees) {
     const text = guarantee.replaceAll(/\s+/g, " ")
-    const named = Array.from(text.matchAll(/`([^`]+\.ts)` “([^”]+)”/g))
-    const problems = named.flatMap(([, file, title]) => testProblems(file!, title!))
-    if (named.length === 0) problems.push("no test is named")
+    const { problems } = namedTests(text)
     const [, invariants = "", broken = ""] = /- Invariants: (.+?)\. Mutants?: (`[^`]+`(?:, `[^`]+`)*)\./.exec(text) ??
       []
     if (invariants === "") problems.push("no invariants, or no mutant: end it with “Invariants: …. Mutant: ….”")
@@ -285,6 +293,35 @@ if (!existsSync(join(root, guaranteesFile))) {
       "name the test that fails with it: `# Test: path/of/file.test.ts \"suite > title\"`"
     )
   }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// scenarios
+
+const scenariosFile = "docs/scenarios.md"
+if (!existsSync(join(root, scenariosFile))) {
+  check(scenariosFile, ["is missing"], "it says which test shows each scenario")
+} else {
+  /** Each `name file title` of the table. */
+  const inTable = new Set<string>()
+  const rows = Array.from(read(scenariosFile).matchAll(/^\| ((?:SA|FM|CL)-\S+) \|(.*)\|$/gm))
+  for (const [, name, row] of rows) {
+    const { problems, tests } = namedTests(row!)
+    for (const { file, title } of tests) inTable.add(`${name} ${file} ${title.split(" > ").at(-1)}`)
+    if (rows.filter(([, other]) => other === name).length > 1) problems.push("it has several rows")
+    check(`${scenariosFile}: ${name}`, problems, "name a test that shows it, `path/of/file.test.ts` “suite > title”")
+  }
+  const scenarioTests = files("packages/*/test/scenarios/*.test.ts", "test/faults/*.test.ts").flatMap((file) =>
+    Array.from(stringsIn(file)).flatMap((title) => {
+      const [names] = /^(?:SA|FM|CL)-P?\d+(?:, (?:SA|FM|CL)-P?\d+)*(?=: )/.exec(title) ?? []
+      return names === undefined ? [] : names.split(", ").map((name) => `${name} ${file} ${title}`)
+    })
+  )
+  check(
+    `${scenariosFile}: the table does not tell of every test that has the name of a scenario`,
+    scenarioTests.filter((test) => !inTable.has(test)),
+    "add the test to the row of its name"
+  )
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

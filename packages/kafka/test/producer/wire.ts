@@ -51,6 +51,12 @@ const encode = (api: AnyApi, version: number, body: unknown): Uint8Array => {
   return Buffer.concat([header, ...encodeResponse(api, version, body as never)])
 }
 
+/** The bytes of an answer, as they come in. */
+export const encodeAnswer = (version: number, answer: Answer): Uint8Array => {
+  if (answer._tag !== "Body") throw new Error(`${answer._tag} has no bytes`)
+  return encode(answer.api, version, answer.body)
+}
+
 const tap = (transport: Transport["Type"], wire: Wire): Transport["Type"] => ({
   connect: (address, options) =>
     Effect.suspend(() => {
