@@ -7,7 +7,7 @@ import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Clock, Effect, ExecutionStrategy, Exit, Fiber, Layer, Random, Scope } from "effect"
 
-import { count, line, values } from "../producer/lines.ts"
+import { allValues, count, line, values } from "../producer/lines.ts"
 import { Wires, written } from "../producer/wire.ts"
 import { assertNoGap, play, playSeeds, threeBrokers } from "./story.ts"
 
@@ -154,7 +154,7 @@ describe("a slow network", () => {
         yield* Effect.forEach(
           count(500),
           (value) =>
-            Effect.flatMap(producer.enqueue(line(value.padEnd(200))), (ack) => {
+            Effect.flatMap(producer.enqueue(line(value.padEnd(200), { partition: Number(value) % 3 })), (ack) => {
               most = Math.max(most, ++accepted - acknowledged)
               return Effect.fork(Effect.tap(ack, () => acknowledged++))
             }),
@@ -164,10 +164,14 @@ describe("a slow network", () => {
         assert.isAtMost(most * 200, bufferBytes)
         // A hundred kilobytes of values alone.
         assert.isAtLeast((yield* Clock.currentTimeMillis) - start, 10_000)
-        assert.deepStrictEqual((yield* values()).slice(1).map((value) => value.trim()), count(500))
+        assert.lengthOf(yield* allValues(), 501)
+        for (const partition of [0, 1, 2]) {
+          const stored = (yield* values(partition)).map((value) => value.trim()).filter((value) => value !== "first")
+          assert.deepStrictEqual(stored, count(500).filter((value) => Number(value) % 3 === partition))
+        }
         yield* cluster.heal
       }),
-      { client: { requestTimeout: "30 seconds" } }
+      { cluster: { topics: { lines: 3 } }, client: { requestTimeout: "30 seconds" } }
     )
   })
 })
