@@ -154,24 +154,25 @@ describe("a slow network", () => {
         yield* Effect.forEach(
           count(500),
           (value) =>
-            Effect.flatMap(producer.enqueue(line(value.padEnd(200), { partition: Number(value) % 3 })), (ack) => {
+            Effect.flatMap(producer.enqueue(line(value.padEnd(200), { partition: Number(value) % 8 })), (ack) => {
               most = Math.max(most, ++accepted - acknowledged)
               return Effect.fork(Effect.tap(ack, () => acknowledged++))
             }),
           { concurrency: "unbounded" }
         ).pipe(Effect.flatMap((fibers) => Fiber.join(Fiber.all(fibers))))
-        assert.isAbove(most, 20)
-        assert.isAtMost(most * 200, bufferBytes)
+        assert.isAbove(most, 60)
+        // Others are let in before those of a batch hear that it is acknowledged.
+        assert.isAtMost(most * 200, bufferBytes + 2000)
         // A hundred kilobytes of values alone.
         assert.isAtLeast((yield* Clock.currentTimeMillis) - start, 10_000)
         assert.lengthOf(yield* allValues(), 501)
-        for (const partition of [0, 1, 2]) {
+        for (const partition of Array.from({ length: 8 }, (_, i) => i)) {
           const stored = (yield* values(partition)).map((value) => value.trim()).filter((value) => value !== "first")
-          assert.deepStrictEqual(stored, count(500).filter((value) => Number(value) % 3 === partition))
+          assert.deepStrictEqual(stored, count(500).filter((value) => Number(value) % 8 === partition))
         }
         yield* cluster.heal
       }),
-      { cluster: { topics: { lines: 3 } }, client: { requestTimeout: "30 seconds" } }
+      { cluster: { topics: { lines: 8 } }, client: { requestTimeout: "30 seconds" } }
     )
   })
 })
