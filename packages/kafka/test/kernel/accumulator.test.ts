@@ -342,4 +342,84 @@ describe("Accumulator", () => {
     accumulator.split(batch!, chunks.flatMap((chunk) => chunk.records), 0)
     assert.deepStrictEqual(admitted, ["behind"])
   })
+
+  describe("several in flight", () => {
+    /** A partition whose leader has acknowledged a batch, and batches of one record each. */
+    const established = (...entries: ReadonlyArray<string>) => {
+      const accumulator = make({ batchRecords: 1 })
+      const partition = led(accumulator, 0)
+      append(accumulator, partition, "first")
+      acknowledge(accumulator, accumulator.drain(1, 0, 1000)[0]!)
+      for (const entry of entries) append(accumulator, partition, entry)
+      const drainAll = () => {
+        const batches: Array<Batch<string>> = []
+        for (
+          let [batch] = accumulator.drain(1, 0, 1000);
+          batch !== undefined;
+          [batch] = accumulator.drain(1, 0, 1000)
+        ) {
+          batches.push(batch)
+        }
+        return batches
+      }
+      return { accumulator, partition, drainAll }
+    }
+    const entriesOf = (batches: ReadonlyArray<Batch<string>>) => batches.map(({ entries }) => entries.join())
+
+    it("are up to five, once one is acknowledged", () => {
+      const { drainAll } = established("a", "b", "c", "d", "e", "f")
+      assert.deepStrictEqual(entriesOf(drainAll()), ["a", "b", "c", "d", "e"])
+    })
+
+    it("is one, before the leader has acknowledged any of the epoch, and when another broker leads", () => {
+      const { accumulator, drainAll, partition } = established("a", "b", "c")
+      partition.leader = 2
+      partition.leader = 1
+      const [a, ...others] = drainAll()
+      assert.deepStrictEqual(entriesOf([a!, ...others]), ["a"])
+      acknowledge(accumulator, a!)
+      assert.deepStrictEqual(entriesOf(drainAll()), ["b", "c"])
+    })
+
+    it("wait for each other when one of them goes again, and go in their order", () => {
+      const { accumulator, drainAll } = established("a", "b", "c", "d")
+      const [a, b, c, d] = drainAll()
+      retry(accumulator, b!, 0)
+      retry(accumulator, d!, 0)
+      acknowledge(accumulator, a!)
+      assert.deepStrictEqual(drainAll(), [])
+      retry(accumulator, c!, 0)
+      assert.deepStrictEqual(entriesOf(drainAll()), ["b"])
+      acknowledge(accumulator, b!)
+      assert.deepStrictEqual(entriesOf(drainAll()), ["c", "d"])
+    })
+
+    it("keep their numbers if they may be written, and get new ones if they are surely not, behind one that failed", () => {
+      const { accumulator, drainAll } = established("failed", "maybe", "no")
+      const [failed, maybe, no] = drainAll()
+      maybe!.maybeWritten = true
+      for (const batch of [maybe!, no!]) retry(accumulator, batch, 0)
+      assert.isTrue(accumulator.landed(failed!))
+      accumulator.complete(failed!, false)
+      const numbers = []
+      for (let i = 0; i < 2; i++) {
+        const [batch] = drainAll()
+        const { baseSequence, producerEpoch } = readBatchHeader(batch!.bytes!, 0)
+        numbers.push([batch!.entries.join(), producerEpoch, baseSequence])
+        acknowledge(accumulator, batch!)
+      }
+      assert.deepStrictEqual(numbers, [["maybe", 0, 2], ["no", 1, 0]])
+    })
+
+    it("let nothing follow one that is past its deadline and not answered", () => {
+      const { accumulator, drainAll } = established("a", "b")
+      const [a, b] = drainAll()
+      append(accumulator, a!.partition, "c")
+      accumulator.complete(a!, false)
+      acknowledge(accumulator, b!)
+      assert.deepStrictEqual(drainAll(), [])
+      assert.isFalse(accumulator.landed(a!))
+      assert.deepStrictEqual(entriesOf(drainAll()), ["c"])
+    })
+  })
 })
