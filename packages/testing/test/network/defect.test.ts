@@ -36,4 +36,29 @@ describe("a bug in the brokers", () => {
     assert.strictEqual(afterTheBug(({ cluster }) => cluster.heal), bug)
     assert.strictEqual(afterTheBug(({ cluster }) => cluster.connections), bug)
   })
+
+  it("is remembered where an operation or a client comes upon it; a mistake of who asks is not", () => {
+    const broken = (property: "connect" | "openConnections", by: (world: World.World) => Effect.Effect<unknown>) => {
+      const program = Effect.gen(function*() {
+        const world = yield* World.make()
+        const mistake = yield* Effect.exit(world.cluster.stopBroker(99))
+        assert.isTrue(Exit.isFailure(mistake))
+        yield* world.cluster.connections
+        Object.defineProperty(world.network, property, {
+          get: () => {
+            throw bug
+          }
+        })
+        const failed = yield* Effect.exit(by(world))
+        assert.strictEqual(Exit.isFailure(failed) && Cause.squash(failed.cause), bug)
+        return yield* world.cluster.heal
+      }).pipe(Effect.scoped, Logger.withMinimumLogLevel(LogLevel.None))
+      const { exit } = Simulation.run(program)
+      return Exit.isFailure(exit) ? Cause.squash(exit.cause) : exit.value
+    }
+    assert.strictEqual(broken("openConnections", ({ cluster }) => cluster.connections), bug)
+    const connecting = ({ transport }: World.World) =>
+      Effect.orDie(Effect.provideService(Effect.scoped(connect()), Transport, transport))
+    assert.strictEqual(broken("connect", connecting), bug)
+  })
 })

@@ -32,14 +32,17 @@ describe("an observer", () => {
         const told = lines(events).filter((line) => !/LeaderChanged|InSync|Coordinator/.test(line))
         assert.deepStrictEqual(told, [
           "10 connected 1 to 1",
+          "10 sent Fetch on 1",
           "15 served Fetch 1",
           "20 connected 2 to 1",
+          "20 sent Produce on 2",
           "25 served Produce 2",
           "25 answered Produce 2",
           "25 answered Fetch 1",
           "30 received Produce 2",
           "30 received Fetch 1",
           "110 connected 3 to 1",
+          "110 sent Produce on 3",
           "115 fault 1 Crash began",
           "115 BrokerFenced",
           "115 disconnected 1 by broker",

@@ -1,3 +1,4 @@
+import { apis } from "@sluice/kafka/internal/protocol/apis"
 import { Transport } from "@sluice/kafka/Transport"
 import { Cause, Clock, Effect, Exit, Fiber, type Scope, TestClock } from "effect"
 
@@ -67,6 +68,8 @@ export const lines = (events: ReadonlyArray<NetworkEvent>): ReadonlyArray<string
         return `${event.time} connected ${event.connection} to ${event.broker}`
       case "Disconnected":
         return `${event.time} disconnected ${event.connection} by ${event.by}`
+      case "Sent":
+        return `${event.time} sent ${apis.get(event.apiKey)?.name} on ${event.connection}`
       case "Served":
       case "Answered":
       case "Received":

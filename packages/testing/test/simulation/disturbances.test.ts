@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
 import { JoinGroup } from "@sluice/kafka/internal/protocol/api/joinGroup"
+import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import type { AnyApi } from "@sluice/kafka/internal/protocol/field"
 
@@ -31,11 +32,17 @@ const time = 10
 const began = (fault: Fault.Fault, of?: Exchange) => ({ _tag: "FaultBegan", time, id: 1, fault, exchange: of } as const)
 const left = (connection: number) => ({ _tag: "Disconnected", time, connection, by: "client", message: "" } as const)
 
+const sent = ({ api, broker, client, connection }: Exchange, at = time) =>
+  ({ _tag: "Sent", time: at, connection, broker, client, apiKey: api.key }) as const
+
 /** Members `a` and `b`; both have joined over connections to broker 1, and `a` has one to broker 2. */
 const make = () => {
-  const disturbances = new Disturbances(["a", "b"])
+  const disturbances = new Disturbances(["a", "b"], { join: 13_000, heartbeat: 2000, other: 4000 })
   const joins = [exchange(JoinGroup, "a", 1), exchange(JoinGroup, "b", 2), exchange(JoinGroup, "a", 3, 2)]
-  for (const each of joins) disturbances.observe({ _tag: "Served", time, exchange: each })
+  for (const each of joins) {
+    disturbances.observe(sent(each))
+    disturbances.observe({ _tag: "Received", time, exchange: each })
+  }
   return {
     observe: (event: Parameters<Disturbances["observe"]>[0]) =>
       disturbances.observe(event).map((told) => {
@@ -44,6 +51,10 @@ const make = () => {
             return `began for ${told.members?.join() ?? "all"}`
           case "SilenceBegan":
             return `silence of ${told.member}, ${told.connection}`
+          case "SilenceFelt":
+            return told.until === Infinity
+              ? `not known on ${told.connection}`
+              : `known on ${told.connection}, ${told.until}`
           case "SilenceEnded":
             return `heard ${told.connection}`
           default:
@@ -82,7 +93,9 @@ describe("disturbances", () => {
       "began for all",
       "FaultEnded",
       "silence of a, 1",
-      "silence of b, 2"
+      "not known on 1",
+      "silence of b, 2",
+      "not known on 2"
     ])
     assert.deepStrictEqual(observe({ ...left(1), by: "broker" }), [])
     assert.deepStrictEqual(observe(left(1)), ["heard 1"])
@@ -96,12 +109,29 @@ describe("disturbances", () => {
     assert.deepStrictEqual(observe(began(Fault.loseRequest("JoinGroup"), lost)), [
       "began for a",
       "FaultEnded",
-      "silence of a, 1"
+      "silence of a, 1",
+      "not known on 1"
     ])
     const beat = (broker: number) =>
       observe({ _tag: "Answered", time, exchange: exchange(Heartbeat, "a", broker + 10, broker) })
     assert.deepStrictEqual(beat(1), [])
     assert.deepStrictEqual(beat(2), ["heard 1"])
-    assert.deepStrictEqual(beat(1), ["silence of a, 1"])
+    assert.deepStrictEqual(beat(1), ["silence of a, 1", "not known on 1"])
+  })
+
+  it("are known to a client when the first answer that it waits for is late", () => {
+    const { observe } = make()
+    observe(began(Fault.halfOpen({ clients: ["a"] })))
+    assert.deepStrictEqual(observe(sent(exchange(JoinGroup, "a", 1), 100)), ["known on 1, 13100"])
+    assert.deepStrictEqual(observe(sent(exchange(Heartbeat, "a", 1), 200)), ["known on 1, 2200"])
+    assert.deepStrictEqual(observe(sent(exchange(Heartbeat, "a", 1), 1200)), ["known on 1, 2200"])
+    assert.deepStrictEqual(observe(sent(exchange(Heartbeat, "b", 2), 200)), [])
+  })
+
+  it("are known of a request that was on its way when its connection went silent", () => {
+    const { observe } = make()
+    observe(sent(exchange(OffsetCommit, "a", 1), 5))
+    const told = observe(began(Fault.halfOpen({ clients: ["a"], brokers: [1] })))
+    assert.deepStrictEqual(told.slice(2), ["silence of a, 1", "known on 1, 4005"])
   })
 })

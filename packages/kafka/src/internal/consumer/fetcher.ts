@@ -96,7 +96,7 @@ export class Fetcher {
     return this.#budget.heldBytes
   }
 
-  /** Fetches a partition, from its position. */
+  /** Counts a partition, and fetches it once it has a position. */
   add(partition: AssignedPartition): void {
     this.#partitions.set(partition.key, partition)
     this.#budget.add(partition.key)

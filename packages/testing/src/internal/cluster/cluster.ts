@@ -26,7 +26,7 @@ import { deleteTopic, handleDeleteTopics } from "./deleteTopics.ts"
 import type { ClusterObserver } from "./event.ts"
 import { handleFetch } from "./fetch.ts"
 import { handleFindCoordinator } from "./findCoordinator.ts"
-import type { CommittedOffset } from "./group.ts"
+import type { CommittedOffset, Group } from "./group.ts"
 import { handleInitProducerId } from "./initProducerId.ts"
 import { handleJoinGroup } from "./joinGroup.ts"
 import { afterBrokerFenced, afterBrokerUnfenced, changeLeader, nextLeader } from "./leadership.ts"
@@ -318,6 +318,11 @@ export class Cluster {
     const broker = this.state.broker(id)
     if (broker === undefined) throw new RangeError(`There is no broker ${id}`)
     return broker
+  }
+
+  /** A group, if there is one. */
+  group(groupId: string): Group | undefined {
+    return this.state.groups.get(groupId)
   }
 
   /** The offsets that a group has stored, by topic and partition. */

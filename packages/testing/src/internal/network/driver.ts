@@ -15,7 +15,10 @@ export interface Driver {
    * network has failed, everything that is done to it does, for the same reason: it is a bug in it, not a broken connection.
    */
   readonly touch: (action: (network: Network) => void) => void
-  /** Does something to the network, which is up to date then. What is thrown is a defect: the caller's mistake. */
+  /**
+   * Does something to the network, which is up to date then. What is thrown is a defect: a `RangeError` is the caller's
+   * mistake, anything else a bug, as in {@link touch}.
+   */
   readonly operate: <A>(operation: (network: Network) => A) => Effect.Effect<A>
 }
 
@@ -55,15 +58,18 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
       if (defect !== undefined) throw defect.cause
     }
 
-    const advance = (now: number): void => {
+    /** Does something to the network; remembers what it throws, unless that is the caller's mistake. */
+    const remembering = <A>(action: () => A, isMistake: (cause: unknown) => boolean = () => false): A => {
       requireSound()
       try {
-        network.advance(now)
+        return action()
       } catch (cause) {
-        defect = { cause }
+        if (!isMistake(cause)) defect = { cause }
         throw cause
       }
     }
+
+    const advance = (now: number): void => remembering(() => network.advance(now))
 
     const alive = <A>(self: Effect.Effect<A>): Effect.Effect<A> =>
       self.pipe(
@@ -141,17 +147,18 @@ export const make = (network: Network): Effect.Effect<Driver, never, Scope.Scope
 
     return {
       touch: (action) => {
-        requireSound()
         const now = monotonic(clock)
-        network.keepTime(now)
-        action(network)
+        remembering(() => {
+          network.keepTime(now)
+          action(network)
+        })
         arm(now)
       },
       operate: (operation) =>
         Effect.sync(() => {
           const now = monotonic(clock)
           advance(now)
-          const result = operation(network)
+          const result = remembering(() => operation(network), (cause) => cause instanceof RangeError)
           arm(now)
           return result
         })

@@ -38,6 +38,15 @@ export type NetworkEvent =
     readonly by: "client" | "broker"
     readonly message: string
   }
+  /** A client writes a request, whether it gets anywhere or not. */
+  | {
+    readonly _tag: "Sent"
+    readonly time: number
+    readonly connection: number
+    readonly broker: number
+    readonly client: string
+    readonly apiKey: number
+  }
   /** The broker begins with a request, has answered it, and the client has the answer. */
   | { readonly _tag: "Served"; readonly time: number; readonly exchange: Exchange }
   | { readonly _tag: "Answered"; readonly time: number; readonly exchange: Exchange }

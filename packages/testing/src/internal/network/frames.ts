@@ -26,6 +26,9 @@ export type ReadResult =
 
 const sizeBytes = 4
 
+/** Which API a request's frame is of. */
+export const apiKeyOf = (frame: Uint8Array): number => (frame[sizeBytes]! << 8) | frame[sizeBytes + 1]!
+
 /** Reads a frame as a broker does. Throws a `ProtocolError` on anything that is no request. */
 export const readRequest = (frame: Uint8Array): ReadResult => {
   const header = decodeRequestHeader(frame.subarray(sizeBytes))

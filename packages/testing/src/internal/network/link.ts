@@ -3,7 +3,7 @@ import type { AnyApi } from "@sluice/kafka/internal/protocol/field"
 
 import { type Answer, Reply } from "../cluster/reply.ts"
 import type { Exchange } from "./event.ts"
-import { type ReadRequest, readRequest, writeResponse } from "./frames.ts"
+import { apiKeyOf, type ReadRequest, readRequest, writeResponse } from "./frames.ts"
 import type { Network } from "./network.ts"
 import { refuse } from "./refusal.ts"
 import { throttled, type Treatment } from "./treatment.ts"
@@ -94,7 +94,9 @@ export class Link {
 
   /** The client writes a frame, which must not change any more. */
   send(frame: Uint8Array): void {
+    const { brokerId: broker, clientName: client, id: connection } = this
     const sentAt = this.network.now
+    this.network.tell?.({ _tag: "Sent", time: sentAt, connection, broker, client, apiKey: apiKeyOf(frame) })
     this.toBroker.send(frame.length, () => {
       if (this.brokerEnd !== "open") return
       this.inbox.push({ frame, sentAt })

@@ -15,8 +15,16 @@ import * as Stream from "effect/Stream"
 
 import { SeededRandom } from "../random.ts"
 import type { PartitionIndex } from "./history.ts"
-import { concern, groupId, type MemberPlan, rebalanceTimeout, sessionTimeout, type WorkloadPlan } from "./plan.ts"
-import { recordId, Records } from "./producing.ts"
+import {
+  concern,
+  groupId,
+  heartbeatInterval,
+  type MemberPlan,
+  rebalanceTimeout,
+  sessionTimeout,
+  type WorkloadPlan
+} from "./plan.ts"
+import { contentOf, recordId, Records } from "./producing.ts"
 import type { Recorder } from "./recorder.ts"
 
 type Line = ConsumerRecord.Of<typeof Records>
@@ -26,10 +34,16 @@ export const handled = (
   recorder: Recorder,
   member: string,
   record: { readonly partition: PartitionIndex; readonly offset: bigint; readonly value: string },
-  work: Effect.Effect<void, "failed"> | undefined
+  work: Effect.Effect<void, "failed"> | undefined,
+  content?: string
 ): Effect.Effect<void, "failed"> => {
   const place = { member, partition: record.partition, offset: Number(record.offset) }
-  recorder.add({ _tag: "Started", ...place, record: recordId(record.value) })
+  recorder.add({
+    _tag: "Started",
+    ...place,
+    record: recordId(record.value),
+    ...(content !== undefined && { content })
+  })
   const done = Effect.sync(() => recorder.add({ _tag: "Processed", ...place, record: recordId(record.value) }))
   return Effect.onExit(work === undefined ? done : Effect.zipRight(work, done), (exit) =>
     Effect.sync(() => {
@@ -94,7 +108,7 @@ class Handling {
         : duration === 0
         ? undefined
         : Effect.sleep(Duration.millis(duration))
-      return handled(this.#recorder, this.#member, record, work)
+      return handled(this.#recorder, this.#member, record, work, contentOf(record.key, record.value, record.headers))
     })
 
   readonly #chunk = (records: Chunk.Chunk<Line>): Effect.Effect<Chunk.Chunk<Line>, "failed"> =>
@@ -213,6 +227,22 @@ const stayAsWorker = (
   return Effect.asVoid(Effect.repeat(Effect.scoped(once), { while: (why) => why === "failed" }))
 }
 
+/** Timers that overtake ready work, and fibers that are late, come to less. */
+const lateness = 200
+
+/**
+ * How long closing a member may take: its handlers, a commit, and leaving the group. Where what reads is ended first it
+ * commits by itself, and the consumer does so again. Nothing else waits: what runs in the background can be interrupted.
+ */
+export const closingTime = (
+  { closeTimeout, drainTimeout }: { readonly closeTimeout: number; readonly drainTimeout: number },
+  how: "commits once" | "commits twice"
+): number => drainTimeout + (how === "commits twice" ? 3 : 2) * closeTimeout + lateness
+
+/** Whether what a member reads by is ended before its consumer. */
+export const readerEndsFirst = ({ habits: { interruptsReader }, kind }: MemberPlan): boolean =>
+  kind === "layer" || kind === "run" && interruptsReader !== "no"
+
 /** A member of the plan: comes and goes, and stays in the end until `end`. */
 export const runMember = (
   plan: WorkloadPlan,
@@ -230,7 +260,7 @@ export const runMember = (
       assignor: plan.assignor,
       isolation: plan.isolation,
       sessionTimeout,
-      heartbeatInterval: "1 second",
+      heartbeatInterval,
       rebalanceTimeout,
       commitInterval: self.commitInterval,
       drainTimeout: self.drainTimeout,
@@ -272,8 +302,15 @@ export const runReader = (
     const reader = yield* Effect.forkDaemon(
       Effect.orDie(Stream.runForEachChunk(consumer.records, (chunk) =>
         Effect.sync(() => {
-          for (const { offset, partition, value } of chunk) {
-            recorder.add({ _tag: "Read", reader: name, partition, offset: Number(offset), record: recordId(value) })
+          for (const { headers, key, offset, partition, value } of chunk) {
+            recorder.add({
+              _tag: "Read",
+              reader: name,
+              partition,
+              offset: Number(offset),
+              record: recordId(value),
+              content: contentOf(key, value, headers)
+            })
             positions.set(partition, Number(offset) + 1)
           }
         })))

@@ -1,7 +1,17 @@
+import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
+import { JoinGroup } from "@sluice/kafka/internal/protocol/api/joinGroup"
+import { LeaveGroup } from "@sluice/kafka/internal/protocol/api/leaveGroup"
+import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
+import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
+import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
+import { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
+
 import { describe, type Fault } from "../../Fault.ts"
 import type { Exchange, NetworkEvent } from "../network/event.ts"
 import type { WorldEvent } from "./history.ts"
 
+type Sent = Extract<NetworkEvent, { readonly _tag: "Sent" }>
+type Received = Extract<NetworkEvent, { readonly _tag: "Received" }>
 type FaultEvent = Extract<NetworkEvent, { readonly _tag: "FaultBegan" | "FaultEnded" }>
 
 /** A connection over which a member takes part in its group. */
@@ -11,18 +21,22 @@ interface GroupConnection {
   isSilent: boolean
   /** Whether that was told: its broker coordinates the group. */
   isTold: boolean
+  /** When its client gives up the requests that it waits for, in their order. */
+  readonly waits: Array<number>
+}
+
+/** How long a client waits for answers, in milliseconds. */
+export interface AnswerTimeouts {
+  /** Of JoinGroup and SyncGroup, which wait for other members. */
+  readonly join: number
+  readonly heartbeat: number
+  readonly other: number
 }
 
 /** What a member sends over the same connections as what keeps it in its group. */
-const groupApis: ReadonlySet<string> = new Set([
-  "JoinGroup",
-  "SyncGroup",
-  "Heartbeat",
-  "LeaveGroup",
-  "OffsetCommit",
-  "OffsetFetch",
-  "ListOffsets"
-])
+const groupApis: ReadonlySet<number> = new Set(
+  [JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch, ListOffsets].map(({ key }) => key)
+)
 
 /** Faults whose end is told; the others are over as soon as they have begun. */
 const lasting: ReadonlySet<Fault["_tag"]> = new Set(["Partition", "Slow", "Crash", "Pause"])
@@ -30,19 +44,22 @@ const lasting: ReadonlySet<Fault["_tag"]> = new Set(["Partition", "Slow", "Crash
 /** Tells of faults, whose part in the group they can disturb, and how long a member has a connection that has gone silent. */
 export class Disturbances {
   readonly #members: ReadonlyArray<string>
+  readonly #timeouts: AnswerTimeouts
   readonly #connections = new Map<number, GroupConnection>()
 
-  constructor(members: ReadonlyArray<string>) {
+  constructor(members: ReadonlyArray<string>, timeouts: AnswerTimeouts) {
     this.#members = members
+    this.#timeouts = timeouts
   }
 
   /** What a history has to know of it. */
   observe(event: NetworkEvent): ReadonlyArray<WorldEvent> {
     const { time } = event
     switch (event._tag) {
-      case "Served":
-        this.#served(event.exchange)
-        return []
+      case "Sent":
+        return this.#sent(event)
+      case "Received":
+        return this.#received(event)
       case "Answered":
         return this.#answered(time, event.exchange)
       case "Disconnected":
@@ -55,16 +72,33 @@ export class Disturbances {
       case "FaultEnded":
         return [{ _tag: "FaultEnded", time, id: event.id, fault: describe(event.fault) }]
       case "Connected":
-      case "Received":
+      case "Served":
       case "Cluster":
         return []
     }
   }
 
-  #served({ api, broker, client, connection }: Exchange): void {
-    if (groupApis.has(api.name) && this.#members.includes(client) && !this.#connections.has(connection)) {
-      this.#connections.set(connection, { member: client, broker, isSilent: false, isTold: false })
+  #sent({ apiKey, broker, client, connection, time }: Sent): ReadonlyArray<WorldEvent> {
+    if (!groupApis.has(apiKey) || !this.#members.includes(client)) return []
+    let each = this.#connections.get(connection)
+    if (each === undefined) {
+      each = { member: client, broker, isSilent: false, isTold: false, waits: [] }
+      this.#connections.set(connection, each)
     }
+    each.waits.push(time + this.#timeoutOf(apiKey))
+    return felt(time, connection, each)
+  }
+
+  /** A broker answers the requests of a connection in their order. */
+  #received({ exchange: { connection }, time }: Received): ReadonlyArray<WorldEvent> {
+    const each = this.#connections.get(connection)
+    each?.waits.shift()
+    return each === undefined ? [] : felt(time, connection, each)
+  }
+
+  #timeoutOf(apiKey: number): number {
+    const { heartbeat, join, other } = this.#timeouts
+    return apiKey === JoinGroup.key || apiKey === SyncGroup.key ? join : apiKey === Heartbeat.key ? heartbeat : other
   }
 
   /** Who coordinates the group now: only the way there matters, until it moves again. */
@@ -79,7 +113,7 @@ export class Disturbances {
     if (each.isTold === isTold) return []
     each.isTold = isTold
     return isTold
-      ? [{ _tag: "SilenceBegan", time, member: each.member, connection }]
+      ? [{ _tag: "SilenceBegan", time, member: each.member, connection }, ...felt(time, connection, each)]
       : [{ _tag: "SilenceEnded", time, connection }]
   }
 
@@ -130,6 +164,10 @@ export class Disturbances {
     }
   }
 }
+
+/** When the client of a silent connection learns of it; never, as long as it waits for nothing there. */
+const felt = (time: number, connection: number, { isTold, waits }: GroupConnection): ReadonlyArray<WorldEvent> =>
+  isTold ? [{ _tag: "SilenceFelt", time, connection, until: Math.min(...waits) }] : []
 
 const isSilenced = (
   fault: Fault,

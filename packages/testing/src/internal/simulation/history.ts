@@ -20,6 +20,8 @@ export type ProducerEvent =
     readonly record: number
     /** Of key and value, in bytes. */
     readonly size: number
+    /** Its key, value and headers, in words; where it is known, it is the same of what is in the log, and of what is delivered. */
+    readonly content?: string
     /** Where it must go: by its own partition, or by its key. `undefined` where any will do. */
     readonly partition: PartitionIndex | undefined
     /** Where it must go instead if the producer knows that the topic has grown: its key says so. */
@@ -28,6 +30,8 @@ export type ProducerEvent =
     readonly flaw?: Flaw
     /** Whether it is for another topic than the one that the history is about: only its outcome is judged. Default false. */
     readonly isAside?: boolean
+    /** Whether its id is handed over with it, as its correlation. Default false. */
+    readonly hasCorrelation?: boolean
     /**
      * Records of a producer with the same number were handed over one after the other, in the order of these events: by
      * one call, or by one fiber that awaited the acceptance of each. Without it, order is judged by outcomes alone.
@@ -65,7 +69,7 @@ export type ProducerEvent =
     readonly time: number
     readonly producer: string
     readonly record: number
-    /** What was handed over with the record, to be known again: its id, or nothing. */
+    /** What was handed over with the record, to be known again. */
     readonly correlation?: number
     readonly outcome:
       | { readonly _tag: "Acknowledged"; readonly partition: PartitionIndex; readonly offset: number | undefined }
@@ -93,6 +97,7 @@ export type ConsumerEvent =
     readonly partition: PartitionIndex
     readonly offset: number
     readonly record: number
+    readonly content?: string
   }
   | {
     readonly _tag: "Processed"
@@ -120,6 +125,7 @@ export type ConsumerEvent =
     readonly partition: PartitionIndex
     readonly offset: number
     readonly record: number
+    readonly content?: string
   }
   /** Without a group: the stream failed with the place of a record that does not decode. */
   | {
@@ -181,13 +187,20 @@ export type GroupEvent =
   | {
     readonly _tag: "EndFound"
     readonly time: number
-    readonly member: string
     readonly partition: PartitionIndex
     readonly offset: number
   }
 
 /** What was done to the cluster and the network, and what became of the log. */
 export type WorldEvent =
+  /** A broker tells a producer that a batch is in the log, from `from` up to, and without, `end`. */
+  | {
+    readonly _tag: "Stored"
+    readonly time: number
+    readonly partition: PartitionIndex
+    readonly from: number
+    readonly end: number
+  }
   | {
     readonly _tag: "FaultBegan"
     readonly time: number
@@ -202,6 +215,8 @@ export type WorldEvent =
    * broker that does not coordinate the group now.
    */
   | { readonly _tag: "SilenceBegan"; readonly time: number; readonly member: string; readonly connection: number }
+  /** Its client waits for an answer there, and gives that up at `until`. */
+  | { readonly _tag: "SilenceFelt"; readonly time: number; readonly connection: number; readonly until: number }
   | { readonly _tag: "SilenceEnded"; readonly time: number; readonly connection: number }
   /** Records from `offset` on, which no majority had, are gone. */
   | {
@@ -234,7 +249,8 @@ export interface ProducerFacts {
   /** Whether brokers tell a batch that comes again; default: with acks all. */
   readonly idempotent?: boolean
   readonly bufferBytes: number
-  readonly maxRecordBytes: number
+  /** How long after its acceptance a record has its outcome at the latest, in milliseconds. */
+  readonly deliveryTimeout: number
   /** Whether it has a delivery handler: each accepted record is `Reported` then. */
   readonly hasReports: boolean
 }
@@ -244,6 +260,7 @@ export interface LoggedRecord {
   readonly partition: PartitionIndex
   readonly offset: number
   readonly record: number
+  readonly content?: string
 }
 
 /** Everything that is known when a run has ended. */
@@ -274,6 +291,8 @@ export interface History {
   readonly metadataMaxAge?: number
   /** The largest batch that the topic takes, in bytes. Default: any. */
   readonly maxMessageBytes?: number | undefined
+  /** How long a client tries to ask for metadata before it gives up, in milliseconds. Default: without end. */
+  readonly lookupTimeout?: number
   /** Whether timers may overtake ready work: then who is told something may hear of it late. Default false. */
   readonly timersOvertake?: boolean
   /** Members that read by `run` whenever they read: their handlers end when the client ends them. Default none. */
@@ -288,6 +307,10 @@ export interface History {
   readonly cooperative?: boolean
   /** The shortest time for which a member waits for its handlers when partitions are revoked. Default 500. */
   readonly drainTimeout?: number
+  /** Records that the readers without a group cannot decode. Default none. */
+  readonly undecodable?: ReadonlySet<number>
+  /** When it was over. Default: with its last event. */
+  readonly endedAt?: number
   /** Fibers, timers and connections that are left after everything was closed. */
   readonly leftovers: ReadonlyArray<string>
 }

@@ -115,6 +115,9 @@ export const readerName = "reader"
 export const brokerCount = 3
 export const sessionTimeout = 6000
 export const rebalanceTimeout = 8000
+export const heartbeatInterval = 1000
+/** How long clients try to ask for metadata. */
+export const lookupTimeout = 10_000
 
 /** What is drawn from a seed apart from each other. */
 export const concern = {
@@ -123,8 +126,12 @@ export const concern = {
   afterwards: 4,
   producer: 100,
   member: 200,
-  habits: 300,
+  /** What it is, how it sends, and how it handles reports. */
+  producerHabits: 300,
+  sendingHabits: 310,
+  reportHabits: 320,
   memberHabits: 350,
+  cutOff: 360,
   side: 400
 } as const
 
@@ -284,7 +291,7 @@ export const makePlan = (seed: number): WorkloadPlan => {
   const acks = chance.pick([["all", "all", "all"], ["all", "all", "leader"], ["all", "all", "none"]] as const)
   const producers = acks.map((each, index) => ({
     ...producerPlan(chance, `producer-${"abc"[index]}`, each),
-    habits: producerHabits(new SeededRandom(seed, concern.habits + index), each)
+    habits: producerHabits(new SeededRandom(seed, concern.producerHabits + index), each)
   }))
   const members = ["a", "b", "c"].map((letter, index): MemberPlan => {
     const member = memberPlan(chance, `member-${letter}`, index === 0, healAt)
@@ -307,7 +314,7 @@ export const makePlan = (seed: number): WorkloadPlan => {
         healAt,
         clients: [...producers, ...members].map(({ name }) => name)
       }),
-      ...cutOff(new SeededRandom(seed, concern.memberHabits + 10), members, calmUntil, healAt)
+      ...cutOff(new SeededRandom(seed, concern.cutOff), members, calmUntil, healAt)
     ],
     partitions,
     ...topicPlan(new SeededRandom(seed, concern.topic), partitions),

@@ -29,6 +29,23 @@ interface Sent {
 /** The id of the record with this value. */
 export const recordId = (value: string): number => Number.parseInt(value, 10)
 
+/** All that a record carries, in words. */
+export const contentOf = (key: string | null, value: string, headers: ReadonlyArray<Header>): string =>
+  `${key ?? "no key"} ${value} ${headers.map((header) => `${header.key}=${textOf(header.value)}`).join(" ")}`
+
+type Header = NonNullable<Topic.AnyRecord["headers"]>[number]
+
+const textOf = (value: Header["value"]): string =>
+  value === null ? "nothing" : typeof value === "string" ? value : decoder.decode(value)
+
+/** The headers of a record: one, or two by the same name. */
+const headersOf = (id: number): ReadonlyArray<Header> =>
+  Array.from({ length: 1 + id % 2 }, (_, index) => ({ key: "part", value: `${id}.${index}` }))
+
+/** A value that begins with the id; others have other letters behind it. */
+const valueOf = (id: number, length: number): string =>
+  `${id}:`.padEnd(length, String.fromCharCode("a".charCodeAt(0) + id % 26))
+
 /** How many records a producer hands over at a time, about. */
 const recordsPerTurn = 11
 
@@ -47,6 +64,7 @@ const flaws: ReadonlyArray<Flaw> = ["too large", "not serializable", "no such pa
 const unserializable = "!"
 
 const encoder = new TextEncoder()
+const decoder = new TextDecoder()
 
 /** Serializes into buffers that it knows again, so that they can be used for something else. */
 class Buffers {
@@ -99,7 +117,7 @@ class Sending {
     this.#partitions = plan.partitions
     this.#recorder = recorder
     this.#chance = new SeededRandom(plan.seed, concern.producer + index)
-    this.#habit = new SeededRandom(plan.seed, concern.habits + 50 + index)
+    this.#habit = new SeededRandom(plan.seed, concern.sendingHabits + index)
     this.#growth = plan.growth
     this.#isAside = index === 0 && plan.deletion !== undefined
     this.#firstId = (index + 1) * 10_000
@@ -138,16 +156,20 @@ class Sending {
   readonly #aside = Effect.gen(this, function*() {
     const make = (id: number, topic: string, flaw?: Flaw): Sent => {
       const value = `${id}:aside`
+      const headers = headersOf(id)
       this.#recorder.add({
         _tag: "Invoked",
         producer: this.#plan.name,
         record: id,
         size: value.length,
+        content: contentOf(null, value, headers),
+        hasCorrelation: true,
         partition: undefined,
         isAside: true,
         ...(flaw !== undefined && { flaw })
       })
-      return { id, record: Topic.make(topic, { key: Serde.string, value: Serde.string }).record({ key: null, value }) }
+      const { record } = Topic.make(topic, { key: Serde.string, value: Serde.string })
+      return { id, record: record({ key: null, value, headers }) }
     }
     for (let sent = 0; sent < recordsAside && this.#sent < this.#plan.records; sent++) {
       const id = this.#firstId + firstAside + sent
@@ -171,7 +193,7 @@ class Sending {
     const isOfHandler = id >= this.#firstId + firstOfHandler
     const chance = isOfHandler ? this.#habit : this.#chance
     const habit = this.#habit
-    let value = `${id}:`.padEnd(chance.pick([12, 40, 100, 300, maxRecordBytes - 60]), "x")
+    let value = valueOf(id, chance.pick([12, 40, 100, 300, maxRecordBytes - 100]))
     const way = chance.between(0, 9)
     const key = way < 5 ? `key-${chance.between(0, 20)}` : null
     let partition = way >= 5 && way < 8 ? chance.between(0, this.#partitions - 1) : undefined
@@ -183,13 +205,16 @@ class Sending {
     if (flaw === "too large") value = value.padEnd(maxRecordBytes + 1, "x")
     if (flaw === "not serializable") value += unserializable
     if (flaw === "no such partition") partition = 100 + habit.between(0, 20)
-    const record = this.#buffers.topic.record({ key, value, partition })
+    const headers = headersOf(id)
+    const record = this.#buffers.topic.record({ key, value, partition, headers })
     const keyed = key === null || partition !== undefined ? undefined : encoder.encode(key)
     this.#recorder.add({
       _tag: "Invoked",
       producer: name,
       record: id,
       size: value.length + (key?.length ?? 0),
+      content: contentOf(key, value, headers),
+      hasCorrelation: lane === undefined,
       ...(lane !== undefined && { lane }),
       ...(flaw !== undefined && { flaw }),
       partition: partition ?? (keyed && partitionForKey(keyed, this.#partitions)),
@@ -350,7 +375,7 @@ export const runProducer = (plan: WorkloadPlan, index: number, recorder: Recorde
     const self = plan.producers[index]!
     const { habits, name: producer, onDelivery } = self
     const chance = new SeededRandom(plan.seed, concern.producer + 50 + index)
-    const habit = new SeededRandom(plan.seed, concern.habits + 70 + index)
+    const habit = new SeededRandom(plan.seed, concern.reportHabits + index)
     const told = report(recorder, producer)
     let sending: Sending | undefined
     let mayHang = habits.handler === "hangs" && (onDelivery?.concurrency ?? 1) > 1

@@ -18,46 +18,31 @@ import type { NetworkEvent } from "../network/event.ts"
 import type { Network } from "../network/network.ts"
 import * as World from "../network/world.ts"
 import { checkers } from "./checkers/index.ts"
-import { runMember, runReader } from "./consuming.ts"
+import { closingTime, readerEndsFirst, runMember, runReader } from "./consuming.ts"
 import { Disturbances } from "./disturbances.ts"
 import type { History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
 import {
   brokerCount,
   deletedTopic,
   groupId,
-  type MemberPlan,
+  heartbeatInterval,
+  lookupTimeout,
   readerName,
   rebalanceTimeout,
   sessionTimeout,
   topicName,
   type WorkloadPlan
 } from "./plan.ts"
-import { recordId, runProducer } from "./producing.ts"
+import { runProducer } from "./producing.ts"
 import { makeRecorder, type Recorder } from "./recorder.ts"
 import { Side, sideMembers, sideSubject } from "./side.ts"
+import { isComplete, readCommitted, readLog } from "./stored.ts"
 import { type PlacedEvent, timeline } from "./timeline.ts"
 import type { Outcome } from "./trial.ts"
 import { historyOf, type Subject } from "./watch.ts"
 
-const decoder = new TextDecoder()
-
-/** What is in a topic. */
-const readLog = (cluster: MemoryCluster["Type"], topic: string): Effect.Effect<ReadonlyArray<LoggedRecord>> =>
-  Effect.map(cluster.records(topic), (records) =>
-    records.map(({ offset, partition, value }) => ({
-      partition,
-      offset: Number(offset),
-      record: recordId(decoder.decode(value!))
-    })))
-
-const readCommitted = (cluster: MemoryCluster["Type"]): Effect.Effect<ReadonlyMap<PartitionIndex, number>> =>
-  Effect.map(
-    cluster.committed(groupId),
-    (offsets) => new Map(offsets.map(({ offset, partition }) => [partition, Number(offset)]))
-  )
-
 /** Whether the group has committed everything that is in the log, and the reader has read it. */
-const isSettled = (
+const isAllRead = (
   { cluster }: Network,
   { partitions }: WorkloadPlan,
   read: ReadonlyMap<PartitionIndex, number>
@@ -76,6 +61,7 @@ interface Ran {
   readonly logAside: ReadonlyArray<LoggedRecord>
   readonly committed: ReadonlyMap<PartitionIndex, number>
   readonly settledAt: number | undefined
+  readonly endedAt: number
   readonly connections: number
   readonly beside: History
 }
@@ -107,6 +93,15 @@ const deleteOther = (
     return log
   })
 
+/** Longer than any member may take to close. */
+const closesWithin = Duration.seconds(60)
+
+/** Interrupts fibers, and waits for their end, but not for ever: what is left is told. */
+const endAll = (fibers: ReadonlyArray<Fiber.Fiber<unknown>>): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.timeoutOption(Effect.disconnect(Effect.interruptible(Fiber.interruptAll(fibers))), closesWithin)
+  )
+
 const program = (
   plan: WorkloadPlan,
   { cluster, network, transport }: World.World,
@@ -130,7 +125,7 @@ const program = (
           clientId,
           requestTimeout: plan.requestTimeout,
           connectTimeout: 1000,
-          apiTimeout: 10_000,
+          apiTimeout: lookupTimeout,
           metadataMaxAge: plan.metadataMaxAge
         })).pipe(Layer.provide(Layer.succeed(Transport, transport)))
       )
@@ -172,7 +167,10 @@ const program = (
       yield* Fiber.joinAll([...producers, beside])
       // What a producer left on its way when it closed may still be written.
       yield* Effect.sleep("1 second")
-      while (!isSettled(network, plan, read)) yield* Effect.sleep("250 millis")
+      const names = plan.members.map(({ name }) => name)
+      const isSettled = () =>
+        isAllRead(network, plan, read) && isComplete(network.cluster.group(groupId), names, recorder.events)
+      while (!isSettled()) yield* Effect.sleep("250 millis")
       return recorder.now
     })
     // Whoever stops before the end stops for a reason that is worth to be told.
@@ -181,31 +179,34 @@ const program = (
       Fiber.joinAll([...members, reader]) as Effect.Effect<never>
     )
     yield* Deferred.succeed(end, undefined)
-    if (Option.isNone(settledAt)) yield* Fiber.interruptAll([...producers, beside])
-    yield* Fiber.joinAll([...members, reader])
+    if (Option.isNone(settledAt)) yield* endAll([...producers, beside])
+    const ended = yield* Effect.timeoutOption(Fiber.joinAll([...members, reader]), closesWithin)
+    const endedAt = recorder.now
+    if (Option.isNone(ended)) yield* endAll([...members, reader])
     return {
       log: yield* readLog(cluster, topicName),
       logAside: [...deleted, ...yield* readLog(cluster, deletedTopic)],
-      committed: yield* readCommitted(cluster),
+      committed: yield* readCommitted(cluster, groupId),
       settledAt: Option.getOrUndefined(settledAt),
+      endedAt,
       connections: yield* cluster.connections,
-      beside: yield* side.history(Option.getOrUndefined(settledAt))
+      beside: yield* side.history(Option.getOrUndefined(settledAt), endedAt)
     } satisfies Ran
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 
 const historyFrom = (
   plan: WorkloadPlan,
   events: History["events"],
-  { committed, connections, log, logAside, settledAt }: Ran,
+  { committed, connections, endedAt, log, logAside, settledAt }: Ran,
   leftovers: ReadonlyArray<string>
 ): History => ({
   events,
-  producers: plan.producers.map(({ acks, bufferBytes, habits, maxRecordBytes, name, onDelivery }) => ({
+  producers: plan.producers.map(({ acks, bufferBytes, deliveryTimeout, habits, name, onDelivery }) => ({
     name,
     acks,
     idempotent: habits.idempotent,
     bufferBytes,
-    maxRecordBytes,
+    deliveryTimeout,
     hasReports: onDelivery !== undefined
   })),
   members: plan.members.map(({ name }) => name),
@@ -219,6 +220,7 @@ const historyFrom = (
   settleWithin: plan.settleWithin,
   partitions: plan.partitions,
   metadataMaxAge: plan.metadataMaxAge,
+  lookupTimeout,
   maxMessageBytes: plan.maxMessageBytes,
   timersOvertake: (plan.interleaving.earlyTimers ?? 0) > 0,
   runs: plan.members.filter(({ kind }) => kind === "run" || kind === "layer").map(({ name }) => name),
@@ -228,12 +230,15 @@ const historyFrom = (
   drainTimeouts: new Map(
     plan.members.map(({ drainTimeout, name }) => [name, Math.min(rebalanceTimeout / 2, drainTimeout)])
   ),
-  closingTimes: new Map(plan.members.map((member) => [member.name, closingTime(member)])),
+  closingTimes: new Map(
+    plan.members.map((member) => [
+      member.name,
+      closingTime(member, readerEndsFirst(member) ? "commits twice" : "commits once")
+    ])
+  ),
+  endedAt,
   leftovers: [...leftovers, ...Array.from({ length: connections }, () => "a connection")]
 })
-
-/** How long closing may take at most: handlers, two requests, and fibers that are ended. */
-const closingTime = ({ closeTimeout, drainTimeout }: MemberPlan): number => drainTimeout + 2 * closeTimeout + 4000
 
 const judge = (history: History): ReadonlyArray<Violation> => checkers.flatMap(({ check }) => check(history))
 
@@ -255,9 +260,18 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
   const whole = Effect.scoped(Effect.gen(function*() {
     recorder = yield* makeRecorder
     const beside = recorder.beside()
+    const timeouts = {
+      join: rebalanceTimeout + 5000,
+      heartbeat: (sessionTimeout - 2 * heartbeatInterval) / 2,
+      other: plan.requestTimeout
+    }
     histories.push(
-      [{ topic: topicName, group: groupId }, recorder, new Disturbances(plan.members.map(({ name }) => name))],
-      [sideSubject, beside, new Disturbances(sideMembers)]
+      [
+        { topic: topicName, group: groupId },
+        recorder,
+        new Disturbances(plan.members.map(({ name }) => name), timeouts)
+      ],
+      [sideSubject, beside, new Disturbances(sideMembers, timeouts)]
     )
     const world = yield* World.make({
       brokers: brokerCount,

@@ -11,11 +11,19 @@ import * as Stream from "effect/Stream"
 
 import type { MemoryCluster } from "../../MemoryCluster.ts"
 import { SeededRandom } from "../random.ts"
-import { handled, stay } from "./consuming.ts"
+import { closingTime, handled, stay } from "./consuming.ts"
 import type { History, LoggedRecord, PartitionIndex } from "./history.ts"
-import { concern, rebalanceTimeout, sessionTimeout, type SideKind, type WorkloadPlan } from "./plan.ts"
+import {
+  concern,
+  heartbeatInterval,
+  rebalanceTimeout,
+  sessionTimeout,
+  type SideKind,
+  type WorkloadPlan
+} from "./plan.ts"
 import { recordId } from "./producing.ts"
 import type { Recorder } from "./recorder.ts"
+import { readCommitted, readLog } from "./stored.ts"
 import type { Subject } from "./watch.ts"
 
 /** What is beside: a small topic, and a small group that reads it. */
@@ -30,6 +38,8 @@ const partitions = 3
 const firstId = 90_000
 const drainTimeout = 500
 const closeTimeout = 1000
+/** For more than is ever fetched at once but where partitions are not read. */
+const fetchBuffer = 1500
 /** In the value of a record that does not decode. */
 const flaw = "undecodable"
 
@@ -62,6 +72,8 @@ export class Side {
   readonly #chance: SeededRandom
   /** Records that were. */
   readonly #deleted: Array<LoggedRecord> = []
+  /** Those that do not decode. */
+  readonly #undecodableRecords: Array<number> = []
   #written = 0
 
   constructor(
@@ -92,8 +104,8 @@ export class Side {
     )
   })
 
-  /** What happened. `settledAt` is when all of the workload was done. */
-  history(settledAt: number | undefined): Effect.Effect<History> {
+  /** What happened. `settledAt` is when all of the workload was done, `endedAt` when all was over. */
+  history(settledAt: number | undefined, endedAt: number): Effect.Effect<History> {
     const { kind } = this.#plan.side
     return Effect.all({ log: this.#log, committed: this.#committed }).pipe(Effect.map(({ committed, log }) => ({
       events: this.#recorder.events,
@@ -101,7 +113,7 @@ export class Side {
         name: writerName,
         acks: "all",
         bufferBytes: Number.MAX_SAFE_INTEGER,
-        maxRecordBytes: 1000,
+        deliveryTimeout: 300_000,
         hasReports: false
       }],
       members: kind === "undecodable" ? [] : [memberName],
@@ -117,6 +129,10 @@ export class Side {
       cooperative: true,
       drainTimeout,
       drainTimeouts: new Map([[memberName, drainTimeout]]),
+      fetchBuffers: new Map([[memberName, fetchBuffer]]),
+      closingTimes: new Map([[memberName, closingTime({ drainTimeout, closeTimeout }, "commits once")]]),
+      undecodable: new Set(this.#undecodableRecords),
+      endedAt,
       leftovers: []
     })))
   }
@@ -135,10 +151,10 @@ export class Side {
         begun.set(partition, count + 1)
         return count < before ? undefined : Effect.zipRight(Deferred.succeed(hung, undefined), Effect.never)
       },
-      Effect.raceFirst(Deferred.await(hung), awaitEnd(writer)).pipe(Effect.zipRight(this.#sleep(50, 600)))
+      Effect.raceFirst(Deferred.await(hung), Fiber.join(writer)).pipe(Effect.zipRight(this.#sleep(50, 600)))
     )
     yield* this.#sleep(0, 800)
-    yield* this.#stay(() => undefined, Effect.zipRight(awaitEnd(writer), this.#settled))
+    yield* this.#stay(() => undefined, Effect.zipRight(Fiber.join(writer), this.#settled))
   })
 
   /** The log's beginning moves past what the group has committed, and past where its member is. */
@@ -188,10 +204,15 @@ export class Side {
     })
     yield* Effect.scoped(whole).pipe(
       Effect.catchAll((error) =>
-        error.reason._tag !== "DeserializationFailed" ? Effect.die(error) : Effect.sync(() => {
-          const [, offset] = /at offset (\d+)/.exec(error.message) ?? []
-          const place = { partition: error.reason.partition ?? -1, offset: Number(offset) }
-          this.#recorder.add({ _tag: "ReadFailed", reader: readerName, ...place })
+        Effect.suspend(() => {
+          if (error.reason._tag !== "DeserializationFailed") return Effect.die(error)
+          const { partition } = error.reason
+          const offset = /at offset (\d+)/.exec(error.message)?.[1]
+          if (partition === undefined || offset === undefined) {
+            return Effect.dieMessage(`an undecodable record without its place: ${error.message}`)
+          }
+          this.#recorder.add({ _tag: "ReadFailed", reader: readerName, partition, offset: Number(offset) })
+          return Effect.void
         })
       ),
       this.#as(readerName)
@@ -239,6 +260,7 @@ export class Side {
             Effect.gen(this, function*() {
               const record = firstId + this.#written++
               const isFlawed = partition === flawed?.partition && index === flawed.index
+              if (isFlawed) this.#undecodableRecords.push(record)
               const value = `${record}:${isFlawed ? flaw : ""}`.padEnd(90, "x")
               this.#recorder.add({ _tag: "Invoked", producer, record, size: value.length, partition })
               const { offset } = yield* Effect.orDie(made.send(Lines.record({ key: null, value, partition })))
@@ -261,12 +283,12 @@ export class Side {
         topics: [Lines],
         reset: this.#plan.side.kind === "latest" ? "latest" : "earliest",
         sessionTimeout,
-        heartbeatInterval: "1 second",
+        heartbeatInterval,
         rebalanceTimeout,
         commitInterval: 200,
         drainTimeout,
         closeTimeout,
-        fetch: { maxWait: "1 second", bufferBytes: 1500, partitionBytes: 1500 }
+        fetch: { maxWait: "1 second", bufferBytes: fetchBuffer, partitionBytes: fetchBuffer }
       },
       (consumer) => Effect.orDie(consumer.run(handler)),
       this.#recorder,
@@ -297,23 +319,7 @@ export class Side {
     }
   })
 
-  readonly #log: Effect.Effect<ReadonlyArray<LoggedRecord>> = Effect.suspend(() =>
-    Effect.map(this.#cluster.records(sideSubject.topic), (records) => {
-      const decoder = new TextDecoder()
-      return records.map(({ offset, partition, value }) => ({
-        partition,
-        offset: Number(offset),
-        record: recordId(decoder.decode(value!))
-      }))
-    })
-  )
+  readonly #log = Effect.suspend(() => readLog(this.#cluster, sideSubject.topic))
 
-  readonly #committed: Effect.Effect<ReadonlyMap<PartitionIndex, number>> = Effect.suspend(() =>
-    Effect.map(
-      this.#cluster.committed(sideSubject.group),
-      (offsets) => new Map(offsets.map(({ offset, partition }) => [partition, Number(offset)]))
-    )
-  )
+  readonly #committed = Effect.suspend(() => readCommitted(this.#cluster, sideSubject.group))
 }
-
-const awaitEnd = (fiber: Fiber.Fiber<void>): Effect.Effect<void> => Fiber.join(fiber)

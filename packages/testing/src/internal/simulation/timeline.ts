@@ -166,6 +166,7 @@ const onNetwork = (event: NetworkEvent): TimelineEntry | undefined => {
         text: `#${exchange.id} ${exchange.api.name} to ${exchange.client}${inWords(responseInWords(exchange))}`
       }
     }
+    case "Sent":
     case "Received":
       return undefined
     case "FaultBegan": {
@@ -286,9 +287,11 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
     case "Expelled":
     case "EndFound":
     case "Fetched":
+    case "Stored":
     case "FaultBegan":
     case "FaultEnded":
     case "SilenceBegan":
+    case "SilenceFelt":
     case "SilenceEnded":
     case "Truncated":
     case "Deleted":

@@ -3,6 +3,7 @@ import { ConsumerProtocolAssignment, decodeVersioned } from "@sluice/kafka/inter
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
 import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
+import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
 
@@ -69,7 +70,7 @@ const endsFound = (time: number, exchange: Exchange, subject: Subject): Readonly
       const { errorCode, offset } = response.topics[topic]!.partitions[index]!
       return timestamp !== latest || errorCode !== 0
         ? []
-        : { _tag: "EndFound" as const, time, member: exchange.client, partition, offset: offset! }
+        : { _tag: "EndFound" as const, time, partition, offset: offset! }
     })
   )
 }
@@ -107,6 +108,20 @@ const fetched = (time: number, exchange: Exchange, { topic }: Subject): Readonly
     : [{ _tag: "Fetched", time, sentAt, member, broker, excess: Math.max(0, bytes - request.maxBytes), parts }]
 }
 
+/** Which batches a broker acknowledges; with acks none it answers nothing. */
+const stored = (time: number, exchange: Exchange, { topic }: Subject): ReadonlyArray<HistoryEvent> => {
+  const request = exchange.request as RequestOf<typeof Produce>
+  const response = exchange.response as ResponseInput<typeof Produce> | undefined
+  return (response?.responses ?? []).flatMap(({ name, partitionResponses }, index) =>
+    name !== topic ? [] : partitionResponses.flatMap(({ baseOffset: from, errorCode, index: partition }, place) => {
+      const { records } = request.topicData[index]!.partitionData[place]!
+      return errorCode !== 0 || records === null
+        ? []
+        : { _tag: "Stored" as const, time, partition, from, end: from + endOffset(records, 0) }
+    })
+  )
+}
+
 /** What a history has to know of what happened on the network and in the cluster, but for faults: see `Disturbances`. */
 export const historyOf = (event: NetworkEvent, subject: Subject): ReadonlyArray<HistoryEvent> => {
   const { time } = event
@@ -116,6 +131,8 @@ export const historyOf = (event: NetworkEvent, subject: Subject): ReadonlyArray<
         ? committed(time, event.exchange, subject)
         : event.exchange.api === SyncGroup && errorCodeOf(event.exchange) === 0
         ? assigned(time, event.exchange, subject)
+        : event.exchange.api === Produce
+        ? stored(time, event.exchange, subject)
         : []
     case "Received":
       return event.exchange.api === SyncGroup
@@ -131,6 +148,7 @@ export const historyOf = (event: NetworkEvent, subject: Subject): ReadonlyArray<
     case "Disconnected":
     case "FaultBegan":
     case "FaultEnded":
+    case "Sent":
     case "Served":
       return []
   }

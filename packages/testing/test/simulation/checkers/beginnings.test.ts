@@ -29,7 +29,8 @@ const full = { log: log(0, 0, 10, 20, 30, 40, 50, 60, 70) }
 const taken = [assigned(1, "a-1", "b-2"), synced("a-1", 1), synced("b-2", 1)]
 const deleted = (offset: number, partition = 0): Step => ({ _tag: "Deleted", partition, offset })
 const readFailed = (offset: number): Step => ({ _tag: "ReadFailed", reader: "reader", partition: 0, offset })
-const endFound = (offset: number): Step => ({ _tag: "EndFound", member: "a", partition: 0, offset })
+const endFound = (offset: number): Step => ({ _tag: "EndFound", partition: 0, offset })
+const undecodable = { ...full, undecodable: new Set([20]) }
 const fromTheEnd = { ...full, reset: "latest" as const }
 
 describe("nothing-skipped, with a beginning that moves", () => {
@@ -94,7 +95,10 @@ describe("in-order, with a beginning that moves", () => {
         full
       ),
       "a reader, over what was deleted": history([read(0), deleted(4), read(4)], full),
-      "a record that cannot be read, after those before it": history([read(0), read(1), readFailed(2)], full)
+      "a record that cannot be read, after those before it": history([read(0), read(1), readFailed(2)], undecodable),
+      "a first record that cannot be read": history([readFailed(0)], { ...full, undecodable: new Set([0]) }),
+      "a reader that begins at what is left": history([deleted(4), read(4)], full),
+      "a member that begins anywhere": history([...taken, ...handled("a", 5)], full)
     },
     rejects: {
       "further than what was deleted": history(
@@ -104,7 +108,14 @@ describe("in-order, with a beginning that moves", () => {
       "before it was deleted": history([...taken, ...handled("a", 0, 1), 1, started("a", 5), 2, deleted(5)], full),
       "back": history([...taken, ...handled("a", 0, 1, 2), deleted(5), ...handled("a", 1)], full),
       "a reader over a record that cannot be read": history([read(0), read(1), read(3)], full),
-      "the place of another record": history([read(0), read(1), readFailed(3)], full)
+      "a reader that begins later": history([read(1), read(2)], full),
+      "a reader that fails at the place of a later record": history([read(0), read(1), readFailed(3)], {
+        ...full,
+        undecodable: new Set([30])
+      }),
+      "a reader that fails at the place of another record": history([read(0), readFailed(1)], undecodable),
+      "a reader that fails where nothing is": history([read(0), read(1), readFailed(9)], undecodable),
+      "a reader that reads what does not decode": history([read(0), read(1), read(2)], undecodable)
     }
   })
 })
@@ -163,13 +174,15 @@ describe("closes-in-time", () => {
         [member("Closing", "a"), 400, member("Closed", "a"), 800, member("Closing", "a"), 900, member("Closed", "a")],
         bound
       ),
+      "one that has time left when all is over": history([member("Closing", "a")], { ...bound, endedAt: 500 }),
       "one whose bound is not known": history([member("Closing", "b"), 600, member("Closed", "b")], bound),
       "one that is made to close before it has started": history([600, member("Closed", "a")], bound)
     },
     rejects: {
       "late": history([member("Closing", "a"), 501, member("Closed", "a")], bound),
       "late, in trouble": history([faultBegan(), member("Closing", "a"), 501, member("Closed", "a")], bound),
-      "never": history([member("Closing", "a"), 501, ...handled("b", 0)], bound)
+      "never": history([member("Closing", "a"), 501, ...handled("b", 0)], bound),
+      "never, though nothing happens any more": history([member("Closing", "a")], { ...bound, endedAt: 501 })
     }
   })
 })

@@ -23,6 +23,7 @@ import {
   restarted,
   silenceBegan,
   silenceEnded,
+  silenceFelt,
   started,
   synced
 } from "./histories.ts"
@@ -327,6 +328,19 @@ describe("not-expelled-when-healthy", () => {
       "while something is broken": history([faultBegan(), 100, expelled("a-1")]),
       "while something is broken for it": history([faultBegan(1, ["a"]), 100, expelled("a-1")]),
       "while it has a silent connection": history([silenceBegan("a"), 9000, expelled("a-1", "join")]),
+      "while it waits for an answer over a silent connection": history([
+        silenceBegan("a"),
+        8000,
+        silenceFelt(11_000),
+        11_500,
+        expelled("a-1", "join")
+      ]),
+      "when it waited for an answer over a silent connection of late": history([
+        silenceBegan("a"),
+        silenceFelt(3000),
+        4900,
+        expelled("a-1", "join")
+      ]),
       "when it had a silent connection of late": history([
         silenceBegan("a"),
         9000,
@@ -344,6 +358,20 @@ describe("not-expelled-when-healthy", () => {
       "while something is broken for others": history([faultBegan(1, ["b"]), 100, expelled("a-1")]),
       "while something is broken for no member": history([faultBegan(1, []), 100, expelled("a-1")]),
       "while another one has a silent connection": history([silenceBegan("b"), 100, expelled("a-1")]),
+      "long after it had to know of a silent connection": history([
+        silenceBegan("a"),
+        silenceFelt(3000),
+        9000,
+        expelled("a-1", "join")
+      ]),
+      "long after it had to know of a silent connection, and closed it late": history([
+        silenceBegan("a"),
+        silenceFelt(3000),
+        8500,
+        silenceEnded,
+        9000,
+        expelled("a-1", "join")
+      ]),
       "long after it had a silent connection": history([silenceBegan("a"), 10, silenceEnded, 9000, expelled("a-1")]),
       "after more than a session and a rebalance": history([faultBegan(), faultEnded(), 2500, expelled("a-1")]),
       "before anything was broken": history([expelled("a-1", "sync"), 10, faultBegan()]),

@@ -25,7 +25,7 @@ const producer = (
   acks,
   idempotent,
   bufferBytes: 100,
-  maxRecordBytes: 50,
+  deliveryTimeout: 100,
   hasReports
 })
 
@@ -65,11 +65,13 @@ export const log = (partition: PartitionIndex, ...records: ReadonlyArray<number>
 
 export const invoked = (
   record: number,
-  { flaw, isAside, lane, partition, partitionOnceGrown, producer = "all", size = 10 }: {
+  { content, flaw, hasCorrelation, isAside, lane, partition, partitionOnceGrown, producer = "all", size = 10 }: {
     readonly partition?: PartitionIndex
     readonly partitionOnceGrown?: PartitionIndex
     readonly flaw?: Flaw
     readonly isAside?: boolean
+    readonly hasCorrelation?: boolean
+    readonly content?: string
     readonly producer?: string
     readonly size?: number
     readonly lane?: number
@@ -83,6 +85,8 @@ export const invoked = (
   ...(lane !== undefined && { lane }),
   ...(flaw !== undefined && { flaw }),
   ...(isAside !== undefined && { isAside }),
+  ...(hasCorrelation !== undefined && { hasCorrelation }),
+  ...(content !== undefined && { content }),
   ...(partitionOnceGrown !== undefined && { partitionOnceGrown })
 })
 export const accepted = (record: number, producer = "all"): Step => ({ _tag: "Accepted", producer, record })
@@ -113,18 +117,26 @@ export const reportedWith = (record: number, correlation: number): Step => ({
   correlation,
   outcome: { _tag: "Acknowledged", partition: 0, offset: 0 }
 })
-export const reportedFailure = (record: number, persisted: "no" | "maybe", producer = "reporting"): Step => ({
+export const reportedFailure = (
+  record: number,
+  persisted: "no" | "maybe",
+  producer = "reporting",
+  reason = "DeliveryTimeout"
+): Step => ({
   _tag: "Reported",
   producer,
   record,
-  outcome: { _tag: "Failed", persisted, reason: "DeliveryTimeout" }
+  outcome: { _tag: "Failed", persisted, reason }
 })
 export const flushing: Step = { _tag: "Flushing", producer: "all" }
 export const flushed: Step = { _tag: "Flushed", producer: "all" }
 export const sinkDone = (lane: number, producer = "all"): Step => ({ _tag: "SinkDone", producer, lane })
+/** A broker has acknowledged these offsets of partition 0. */
+export const stored = (from: number, end: number): Step => ({ _tag: "Stored", partition: 0, from, end })
 export const partitionsAdded = (count: number): Step => ({ _tag: "PartitionsAdded", count })
 export const topicDeleted: Step = { _tag: "TopicDeleted" }
 export const topicMade: Step = { _tag: "TopicMade" }
+export const producerClosing = (producer = "all"): Step => ({ _tag: "ProducerClosing", producer })
 export const producerClosed = (producer = "all"): Step => ({ _tag: "ProducerClosed", producer })
 
 /** Records of partition 0 in these tests have ten times their offset as their id. */
@@ -201,6 +213,7 @@ export const faultBegan = (id = 1, members?: ReadonlyArray<string>): Step => ({
 })
 export const faultEnded = (id = 1): Step => ({ _tag: "FaultEnded", id, fault: "Crash" })
 export const silenceBegan = (member: string): Step => ({ _tag: "SilenceBegan", member, connection: 1 })
+export const silenceFelt = (until: number): Step => ({ _tag: "SilenceFelt", connection: 1, until })
 export const silenceEnded: Step = { _tag: "SilenceEnded", connection: 1 }
 export const truncated = (offset: number, partition = 0): Step => ({ _tag: "Truncated", partition, offset })
 export const healed: Step = { _tag: "Healed" }

@@ -32,9 +32,9 @@ export type Move =
   | { readonly _tag: "Read"; readonly partition: number; readonly count: number }
 
 const producers: ReadonlyArray<ProducerFacts> = [
-  { name: "p", acks: "all", bufferBytes: 1000, maxRecordBytes: 100, hasReports: true },
-  { name: "q", acks: "leader", bufferBytes: 1000, maxRecordBytes: 100, hasReports: false },
-  { name: "r", acks: "none", bufferBytes: 1000, maxRecordBytes: 100, hasReports: true }
+  { name: "p", acks: "all", bufferBytes: 1000, deliveryTimeout: 1_000_000, hasReports: true },
+  { name: "q", acks: "leader", bufferBytes: 1000, deliveryTimeout: 1_000_000, hasReports: false },
+  { name: "r", acks: "none", bufferBytes: 1000, deliveryTimeout: 1_000_000, hasReports: true }
 ]
 const members = ["m", "n"]
 const partitionCount = 3
@@ -131,7 +131,7 @@ class Model {
         : {
           _tag: "Failed" as const,
           persisted: fate === "refused" ? "no" as const : "maybe" as const,
-          reason: "Closed"
+          reason: "MessageTooLarge"
         }
       if (hasReports && fate !== "refused") this.#tell({ _tag: "Reported", producer, record, outcome })
       this.#tell(fate === "abandoned" ? { _tag: "Abandoned", producer, record } : { ...outcome, producer, record })
@@ -238,6 +238,7 @@ class Model {
       ),
       settledAt,
       settleWithin: 100_000,
+      maxMessageBytes: 50,
       leftovers: [],
       runs: members,
       cooperative: true

@@ -24,12 +24,14 @@ import {
   log,
   partitionsAdded,
   producerClosed,
+  producerClosing,
   read,
   reported,
   reportedFailure,
   reportedWith,
   sinkDone,
   started,
+  stored,
   topicDeleted,
   topicMade,
   truncated
@@ -200,7 +202,12 @@ describe("one-outcome", () => {
   cases(oneOutcome, {
     accepts: {
       "a report with its correlation": history(
-        [...acceptedOne, acknowledged(7, 0, 0, "reporting"), reportedWith(7, 7)],
+        [
+          invoked(7, { ...reporting, hasCorrelation: true }),
+          accepted(7, "reporting"),
+          acknowledged(7, 0, 0, "reporting"),
+          reportedWith(7, 7)
+        ],
         { log: log(0, 7) }
       ),
       "one told": history([invoked(7), accepted(7), acknowledged(7, 0, 0)]),
@@ -219,7 +226,15 @@ describe("one-outcome", () => {
     },
     rejects: {
       "a report with the correlation of another record": history(
-        [...acceptedOne, acknowledged(7, 0, 0, "reporting"), reportedWith(7, 8)],
+        [invoked(7, { ...reporting, hasCorrelation: true }), acknowledged(7, 0, 0, "reporting"), reportedWith(7, 8)],
+        { log: log(0, 7) }
+      ),
+      "a report without the correlation": history(
+        [invoked(7, { ...reporting, hasCorrelation: true }), acknowledged(7, 0, 0, "reporting"), reported(7, 0, 0)],
+        { log: log(0, 7) }
+      ),
+      "a report with a correlation of a record that had none": history(
+        [...acceptedOne, acknowledged(7, 0, 0, "reporting"), reportedWith(7, 7)],
         { log: log(0, 7) }
       ),
       "no outcome": history([invoked(7), accepted(7)]),
@@ -332,8 +347,21 @@ describe("flush-means-done", () => {
         timersOvertake: true
       }),
       "a sink": history([...taken("reporting"), sinkDone(1, "reporting"), reported(7, 0, 0)], { log: log(0, 7) }),
+      "a sink whose records a broker has acknowledged": history([...taken("all"), stored(0, 1), 6, sinkDone(1)], {
+        log: log(0, 7)
+      }),
+      "a sink with acks none, of which brokers say nothing": history([
+        ...taken("none"),
+        sinkDone(1, "none"),
+        stored(1, 2)
+      ], {
+        log: log(0, 7, 8)
+      }),
       "a sink that failed": history([...taken("reporting"), abandoned(7, "reporting"), reportedFailure(7, "maybe")]),
       "a sink with acks none": history([...taken("none"), sinkDone(1, "none")]),
+      "a sink with acks none, told when its producer was closed": history(
+        [...taken("none"), producerClosed("none"), sinkDone(1, "none")]
+      ),
       "a sink with acks leader, after a truncation": history([...taken("leader"), truncated(0), sinkDone(1, "leader")])
     },
     rejects: {
@@ -344,6 +372,18 @@ describe("flush-means-done", () => {
         [...taken("reporting"), sinkDone(1, "reporting"), 9, reportedFailure(7, "no")]
       ),
       "a sink, one of whose records is nowhere": history([...taken("all"), sinkDone(1)]),
+      "a sink whose records are acknowledged later": history([...taken("all"), sinkDone(1), 6, stored(0, 1)], {
+        log: log(0, 7)
+      }),
+      "a sink, where only other records are acknowledged": history([...taken("all"), stored(1, 2), 6, sinkDone(1)], {
+        log: log(0, 7, 8)
+      }),
+      "a sink of a closed producer with acks none": history(
+        [producerClosed("none"), 1, ...taken("none"), sinkDone(1, "none")]
+      ),
+      "a sink of a closed producer with acks leader": history(
+        [producerClosed("leader"), 1, ...taken("leader"), truncated(0), sinkDone(1, "leader")]
+      ),
       "a sink with a record that cannot be sent": history([invoked(7, { lane: 1, flaw: "too large" }), sinkDone(1)], {
         log: log(0, 7)
       })
@@ -352,17 +392,51 @@ describe("flush-means-done", () => {
 })
 
 describe("fails-for-a-reason", () => {
+  const broken = [faultBegan(), 9]
+  const bothFailed = [failed(7, "maybe"), failed(8, "maybe")]
   const large = invoked(7, { flaw: "too large", size: 60 })
   const nowhere = invoked(7, { flaw: "no such partition", partition: 100 })
   cases(failsForAReason, {
     accepts: {
       "what was refused for what is wrong with it": history([large, failed(7, "no", "all", "MessageTooLarge")]),
       "what a sink refused": history([large, abandoned(7)]),
-      "a partition that could not be asked for": history([nowhere, failed(7, "no", "all", "Closed")]),
-      "what failed while something was broken": history([faultBegan(), 9, invoked(7), 99, failed(7, "maybe")]),
-      "what failed as its producer closed": history([invoked(7), failed(7, "maybe", "all", "Closed")]),
+      "a partition that could not be asked for": history(
+        [nowhere, producerClosing(), failed(7, "no", "all", "Closed")]
+      ),
+      "a partition that was asked for in vain": history(
+        [faultBegan(), nowhere, 50, failed(7, "no", "all", "BrokersUnavailable")],
+        { lookupTimeout: 50 }
+      ),
+      "what was too late while something was broken": history([...broken, invoked(7), 109, failed(7, "maybe")]),
+      "what was too late with those before it": history(
+        [...broken, invoked(7), 99, invoked(8), 109, failed(7, "maybe"), failed(8, "maybe")]
+      ),
+      "what was too late with one whose sender did not wait": history(
+        [...broken, invoked(7), abandoned(7), 99, invoked(8), 109, failed(8, "maybe")]
+      ),
+      "what was too late, after the first half of its batch": history(
+        [...broken, invoked(7), 99, invoked(8), 100, acknowledged(7, 0, 0), 109, failed(8, "maybe")],
+        { maxMessageBytes: 500 }
+      ),
+      "what had its outcome at its deadline": history([...broken, invoked(7), 50, accepted(7), 150, failed(7, "no")]),
+      "what was told late, where timers overtake": history(
+        [...broken, invoked(7), 50, accepted(7), 200, acknowledged(7, 0, 0)],
+        { timersOvertake: true }
+      ),
+      "what a producer has settled when it closed": history(
+        [...broken, invoked(7), 50, accepted(7), producerClosing(), 500, failed(7, "no", "all", "Closed")]
+      ),
+      "what may be written, and has lost its sequence": history(
+        [...broken, invoked(7), failed(7, "maybe", "all", "OutOfOrderSequenceNumber")]
+      ),
+      "acks none: what a connection took that broke": history(
+        [...broken, invoked(7, { producer: "none" }), failed(7, "maybe", "none", "ConnectionLost")]
+      ),
+      "what failed as its producer closed": history(
+        [invoked(7), producerClosing(), failed(7, "maybe", "all", "Closed")]
+      ),
       "what came too late for a topic that was deleted": history(
-        [invoked(7, { isAside: true }), 9, topicDeleted, 99, failed(7, "no"), 999, topicMade]
+        [invoked(7, { isAside: true }), 9, topicDeleted, 100, failed(7, "no"), 999, topicMade]
       ),
       "what goes to a topic that is not there": history(
         [invoked(7, { flaw: "no such topic", isAside: true }), failed(7, "no", "all", "UnknownTopicOrPartition")]
@@ -401,7 +475,48 @@ describe("fails-for-a-reason", () => {
         invoked(7),
         failed(7, "no", "all", "UnknownTopicOrPartition")
       ]),
-      "what fails though nothing was broken": history([invoked(7), 99, failed(7, "no")]),
+      "what fails though nothing was broken": history([invoked(7), 999, failed(7, "no")]),
+      "what fails since a connection breaks": history(
+        [...broken, invoked(7), 200, failed(7, "maybe", "all", "ConnectionLost")]
+      ),
+      "what fails since there are too few replicas": history(
+        [...broken, invoked(7), 200, failed(7, "no", "all", "NotEnoughReplicas")]
+      ),
+      "acks none: what a connection did not take that broke": history(
+        [...broken, invoked(7, { producer: "none" }), failed(7, "no", "none", "ConnectionLost")]
+      ),
+      "what is not written, and has lost its sequence": history(
+        [...broken, invoked(7), failed(7, "no", "all", "OutOfOrderSequenceNumber")]
+      ),
+      "what has no sequence, and has lost it": history(
+        [...broken, invoked(7, { producer: "leader" }), failed(7, "maybe", "leader", "OutOfOrderSequenceNumber")]
+      ),
+      "what fails before its time": history([...broken, invoked(7), 99, failed(7, "maybe")]),
+      "what fails before its time, after one in another partition": history(
+        [...broken, invoked(7, { partition: 1 }), 99, invoked(8, { partition: 2 }), 109, ...bothFailed]
+      ),
+      "what fails before its time, after another that was acknowledged": history(
+        [...broken, invoked(7), 99, invoked(8), 109, acknowledged(7, 0, 0), failed(8, "maybe")]
+      ),
+      "what fails before its time, after another that failed long before": history(
+        [...broken, invoked(7), 109, failed(7, "maybe"), invoked(8), 119, failed(8, "maybe")]
+      ),
+      "what fails after its time": history([...broken, invoked(7), 50, accepted(7), 155, failed(7, "maybe")]),
+      "what is acknowledged after its time": history([invoked(7), accepted(7), 105, acknowledged(7, 0, 0)]),
+      "what fails since an open producer is closed": history(
+        [...broken, invoked(7), 20, failed(7, "no", "all", "Closed"), 21, producerClosing()]
+      ),
+      "what goes to no partition, since an open producer is closed": history(
+        [...broken, nowhere, failed(7, "no", "all", "Closed")]
+      ),
+      "what goes to no partition, for another reason though nothing was broken": history(
+        [nowhere, 500, failed(7, "no", "all", "BrokersUnavailable")],
+        { lookupTimeout: 50 }
+      ),
+      "what goes to no partition, and was not asked for long": history(
+        [...broken, nowhere, failed(7, "no", "all", "BrokersUnavailable")],
+        { lookupTimeout: 50 }
+      ),
       "what fails because its topic is deleted": history(
         [invoked(7, { isAside: true }), 9, topicDeleted, failed(7, "no", "all", "UnknownTopicOrPartition")]
       ),
@@ -417,12 +532,32 @@ describe("fails-for-a-reason", () => {
 })
 
 describe("nothing-invented", () => {
+  const logged = (content: string) => ({ partition: 0, offset: 0, record: 7, content })
   cases(nothingInvented, {
     accepts: {
-      "what was handed over": history([invoked(7), accepted(7), acknowledged(7, 0, 0), read(0, 7)], { log: log(0, 7) })
+      "what was handed over": history([invoked(7), accepted(7), acknowledged(7, 0, 0), read(0, 7)], { log: log(0, 7) }),
+      "what is as it was": history([
+        invoked(7, { content: "a" }),
+        { _tag: "Started", member: "a", ...logged("a") },
+        { _tag: "Read", reader: "reader", ...logged("a") }
+      ], { log: [logged("a")] })
     },
     rejects: {
       "a record from nowhere": history([], { log: log(0, 7) }),
+      "a record from nowhere in another topic": history([], { logAside: log(0, 7) }),
+      "a record that is in the log with other headers": history([invoked(7, { content: "a" })], { log: [logged("b")] }),
+      "a record that is in another topic with another key": history(
+        [invoked(7, { content: "a", isAside: true })],
+        { logAside: [logged("b")] }
+      ),
+      "a record that a handler is given with another value": history(
+        [invoked(7, { content: "a" }), { _tag: "Started", member: "a", ...logged("b") }],
+        { log: [logged("a")] }
+      ),
+      "a record that is read with another value": history(
+        [invoked(7, { content: "a" }), { _tag: "Read", reader: "reader", ...logged("b") }],
+        { log: [logged("a")] }
+      ),
       "an outcome of a record from nowhere": history([acknowledged(7, 0, 0)]),
       "a record that is read before it is handed over": history([started("a", 0, 7), invoked(7)], { log: log(0, 7) })
     }

@@ -8,3 +8,6 @@ export interface Check {
   readonly statement: string
   readonly check: Checker
 }
+
+/** Times are of two clocks that show the same, and one may have no fractions. */
+export const clockError = 1

@@ -1,13 +1,10 @@
 import type { Checker } from "../history.ts"
-import type { Check } from "./check.ts"
+import { type Check, clockError } from "./check.ts"
 import { fatesOf } from "./fates.ts"
 import { memberNames } from "./groups.ts"
 import { Violations } from "./violations.ts"
 
 const name = "close-is-orderly"
-
-/** Times are of two clocks that show the same, and one may have no fractions. */
-const clockError = 1
 
 const check: Checker = (history) => {
   const violations = new Violations(name)

@@ -4,7 +4,7 @@ import { Violations } from "./violations.ts"
 
 const name = "closes-in-time"
 
-const check: Checker = ({ closingTimes, events }) => {
+const check: Checker = ({ closingTimes, endedAt, events }) => {
   const violations = new Violations(name)
   const closing = new Map<string, number>()
   const judge = (member: string, since: number, until: number) => {
@@ -21,14 +21,15 @@ const check: Checker = ({ closingTimes, events }) => {
       closing.delete(event.member)
     }
   }
-  const end = events.at(-1)?.time ?? 0
+  const end = endedAt ?? events.at(-1)?.time ?? 0
   for (const [member, since] of closing) judge(member, since, end)
   return violations.all
 }
 
 /**
- * A member is closed within the bounds that it was given: its handlers' time, and twice that of a request. No exceptions:
- * whatever is broken, and whatever its handlers do.
+ * A member is closed within the bounds that it was given: its handlers' time, and that of closing for each wait that has
+ * one: to commit, and to leave; where its run is ended first, that commits with a bound of its own. No exceptions:
+ * whatever is broken, and whatever its handlers do. One that never closes is judged by when all was over.
  */
 export const closesInTime: Check = {
   name,

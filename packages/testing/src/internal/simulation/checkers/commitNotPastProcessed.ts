@@ -1,13 +1,10 @@
 import type { Checker, PartitionIndex } from "../history.ts"
 import { Beginnings } from "./beginnings.ts"
-import type { Check } from "./check.ts"
+import { type Check, clockError } from "./check.ts"
 import { LogIndex } from "./logIndex.ts"
 import { Violations } from "./violations.ts"
 
 const name = "commit-not-past-processed"
-
-/** Times are of two clocks that show the same, and one may have no fractions. */
-const clockError = 1
 
 /** The record of a partition's beginning that was processed last, or deleted. */
 interface Latest {

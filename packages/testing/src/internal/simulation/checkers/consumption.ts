@@ -14,7 +14,7 @@ export interface Delivery {
   readonly offset: number
   /** How many records of the partition are before it in the log. */
   readonly position: number
-  /** Where the one before it was, if this is not the next one. */
+  /** Where the one before it was, if this is not the next one; -1 if there was none. */
   readonly jumpFrom: number | undefined
   /** Whether the partition is its member's, or was when it last was anybody's: not so for what a stream still holds. */
   readonly isOwner: boolean
@@ -65,7 +65,8 @@ const byHistory = new WeakMap<History, Consumption>()
  *   than the loss; a run ends its handlers before;
  * - what is between was deleted by then.
  *
- * A reader whose stream fails with the place of a record is taken to be given that.
+ * A reader without a group begins with the first record of each partition. One whose stream fails with the place of a
+ * record is taken to be given that.
  *
  * If the assignor is not known to be cooperative, every rebalance takes all from the readers of streams.
  */
@@ -110,12 +111,20 @@ const makeConsumption = (history: History): Consumption => {
   /** Whether a record, and so all those before it, was deleted by then. */
   const wasDeleted = (partition: PartitionIndex, position: number, time: number): boolean =>
     (beginnings.deletedAt(partition, log.of(partition)[position]!.offset) ?? Infinity) <= time
-  const deliver = (name: string, index: number, time: number, partition: PartitionIndex, offset: number) => {
+  const deliver = (
+    name: string,
+    index: number,
+    time: number,
+    { offset, partition }: { readonly partition: PartitionIndex; readonly offset: number },
+    isReader = false
+  ) => {
     const member = memberOf(name)
     const lane = laneOf(member, partition)
     const position = log.positionOf(partition, offset)
-    const isNext = lane.last === undefined || position === lane.last.position + 1 ||
-      position > lane.last.position && wasDeleted(partition, position - 1, time)
+    const isFirst = lane.last === undefined
+    const before = lane.last?.position ?? -1
+    const isNext = isFirst && !isReader || position === before + 1 ||
+      position > before && wasDeleted(partition, position - 1, time)
     const delivery: Delivery = {
       index,
       time,
@@ -123,9 +132,9 @@ const makeConsumption = (history: History): Consumption => {
       partition,
       offset,
       position,
-      jumpFrom: isNext ? undefined : lane.last!.offset,
+      jumpFrom: isNext ? undefined : lane.last?.offset ?? -1,
       isOwner: member.memberId !== undefined && assignments.lastOwner(partition) === member.memberId,
-      mayJump: lane.restarted || lane.retaken,
+      mayJump: !isReader && (lane.restarted || lane.retaken),
       ended: undefined
     }
     deliveries.push(delivery)
@@ -141,10 +150,10 @@ const makeConsumption = (history: History): Consumption => {
   events.forEach((event, index) => {
     switch (event._tag) {
       case "Started":
-        return deliver(event.member, index, event.time, event.partition, event.offset)
+        return deliver(event.member, index, event.time, event)
       case "Read":
       case "ReadFailed":
-        return deliver(event.reader, index, event.time, event.partition, event.offset)
+        return deliver(event.reader, index, event.time, event, true)
       case "Processed":
       case "HandlerEnded": {
         const member = memberOf(event.member)

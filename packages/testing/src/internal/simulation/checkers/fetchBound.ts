@@ -1,12 +1,9 @@
 import type { Checker, HistoryEvent, PartitionIndex } from "../history.ts"
-import type { Check } from "./check.ts"
+import { type Check, clockError } from "./check.ts"
 import { Assignments, memberNames } from "./groups.ts"
 import { Violations } from "./violations.ts"
 
 const name = "fetch-bound"
-
-/** Times are of two clocks that show the same, and one may have no fractions. */
-const clockError = 1
 
 type Fetched = Extract<HistoryEvent, { readonly _tag: "Fetched" }>
 

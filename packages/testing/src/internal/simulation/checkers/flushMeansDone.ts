@@ -1,10 +1,12 @@
-import type { Checker } from "../history.ts"
+import type { Checker, HistoryEvent, LoggedRecord } from "../history.ts"
 import type { Check } from "./check.ts"
 import { type Fate, fatesOf } from "./fates.ts"
 import { Truncations } from "./truncations.ts"
 import { Violations } from "./violations.ts"
 
 const name = "flush-means-done"
+
+type Stored = Extract<HistoryEvent, { readonly _tag: "Stored" }>
 
 const check: Checker = (history) => {
   const violations = new Violations(name)
@@ -14,6 +16,14 @@ const check: Checker = (history) => {
   const open = new Map<string, Set<Fate>>()
   const flushing = new Map<string, ReadonlyArray<Fate>>()
   const lanes = new Map<string, Array<Fate>>()
+  const closed = new Set<string>()
+  /** What was told to be in the log until now, by partition. */
+  const told = new Map<number, Array<Stored>>()
+  const tellsStored = history.events.some(({ _tag }) => _tag === "Stored")
+  const isStored = ({ offset, partition }: LoggedRecord): boolean =>
+    told.get(partition)?.some(({ end, from }) => from <= offset && offset < end) ?? false
+  /** What was handed over when its producer was closed. */
+  const tooLate = new Set<Fate>()
   const openOf = (producer: string): Set<Fate> => {
     let records = open.get(producer)
     if (records === undefined) open.set(producer, records = new Set())
@@ -25,6 +35,7 @@ const check: Checker = (history) => {
         if (event.lane === undefined) break
         const lane = `${event.producer}/${event.lane}`
         const fate = fates.get(event.record)!
+        if (closed.has(event.producer)) tooLate.add(fate)
         const records = lanes.get(lane)
         if (records === undefined) lanes.set(lane, [fate])
         else records.push(fate)
@@ -55,18 +66,26 @@ const check: Checker = (history) => {
         }
         break
       }
+      case "Stored": {
+        const batches = told.get(event.partition)
+        if (batches === undefined) told.set(event.partition, [event])
+        else batches.push(event)
+        break
+      }
+      case "ProducerClosed":
+        closed.add(event.producer)
+        break
       case "SinkDone":
-        for (
-          const { copies, invoked, producer: { acks }, record, reported }
-            of lanes.get(`${event.producer}/${event.lane}`) ?? []
-        ) {
+        for (const fate of lanes.get(`${event.producer}/${event.lane}`) ?? []) {
+          const { copies, invoked, producer: { acks }, record, reported } = fate
           const failed = reported.find(({ outcome }) => outcome._tag === "Failed")
-          const isGone = acks !== "none" && copies.length === 0 &&
-            !(acks === "leader" && truncations.coversAny(invoked.time))
-          if (failed !== undefined || isGone || invoked.flaw !== undefined) {
+          const isExcused = acks === "none" || (acks === "leader" && truncations.coversAny(invoked.time))
+          const isGone = copies.length === 0 && (tooLate.has(fate) || !isExcused)
+          const isEarly = tellsStored && copies.length > 0 && !isExcused && !copies.some(isStored)
+          if (failed !== undefined || isGone || isEarly || invoked.flaw !== undefined) {
             violations.add(
               `the sink that took record ${record} was done, and the record ${
-                failed === undefined ? "is nowhere" : "failed"
+                failed !== undefined ? "failed" : isEarly ? "is acknowledged later" : "is nowhere"
               }`,
               event.time
             )
@@ -79,11 +98,12 @@ const check: Checker = (history) => {
 
 /**
  * When a flush is done, each record that was accepted before it began has its outcome. When a sink is done, each of its
- * records is acknowledged: none of them failed, and each is in the log.
+ * records is acknowledged: none of them failed, each is in the log, and a broker has said so.
  *
  * Exceptions. Of a flush, only records whose acceptance was seen are judged; whoever waits for them is told within the same
  * instant, and where timers overtake ready work perhaps later. With acks none, nothing is promised of the log; with acks
  * leader, a record may be gone where anything was truncated after it was handed over: a sink does not tell where it was.
+ * Neither excuses a sink that is done with what was handed over when its producer was closed.
  */
 export const flushMeansDone: Check = {
   name,

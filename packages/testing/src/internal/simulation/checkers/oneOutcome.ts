@@ -30,15 +30,20 @@ const check: Checker = (history) => {
   const closedAt = new Map<string, number>()
   for (const event of history.events) {
     if (event._tag === "ProducerClosed") closedAt.set(event.producer, event.time)
-    if (event._tag === "Reported" && event.correlation !== undefined && event.correlation !== event.record) {
-      violations.add(`the report of record ${event.record} has the correlation of ${event.correlation}`, event.time)
-    }
     if (event._tag === "Reported" && closedAt.has(event.producer)) {
       violations.add(`record ${event.record} was reported after its producer was closed`, event.time)
     }
   }
   for (const fate of [...fatesOf(history).values(), ...fatesAside(history).values()]) {
     const { accepted, invoked, producer, record, reported, told } = fate
+    const correlation = invoked.hasCorrelation === true ? record : undefined
+    const other = reported.find((report) => report.correlation !== correlation)
+    if (other !== undefined) {
+      violations.add(
+        `the report of record ${record} has the correlation ${other.correlation}, not ${correlation}`,
+        other.time
+      )
+    }
     const [first, second] = told
     const [report, again] = reported
     if (second !== undefined) {
@@ -66,8 +71,8 @@ const check: Checker = (history) => {
 
 /**
  * Each accepted record has exactly one outcome: whoever sent it is told once, and the delivery handler, if there is one,
- * exactly once and before the producer is closed, with the correlation that it was handed over with; both are told the
- * same.
+ * exactly once and before the producer is closed, with the correlation that it was handed over with, or none; both are told
+ * the same.
  *
  * Exceptions. A sender that was interrupted, or is not told of single records (a sink), has no outcome to compare. That a
  * record was accepted is certain if that was seen, if it is in the log, or if an outcome says so; a record that failed

@@ -6,6 +6,9 @@ interface Span {
   to: number
 }
 
+/** Timers that overtake ready work, and fibers that are late, come to less. */
+const lateness = 100
+
 /** When something was broken, or may still have had consequences. */
 export class Trouble {
   readonly #all: ReadonlyArray<Span>
@@ -15,7 +18,8 @@ export class Trouble {
    * The aftermath of what is over is a session timeout and a rebalance timeout. Whoever was disturbed reaches the
    * coordinator again within a session timeout, or is put out at its end: later there is no consequence of a heartbeat
    * that was missed. Until then it may not have heard of a rebalance, which waits for it a rebalance timeout from its
-   * beginning. No answer is waited for any more by then: a connection that has gone silent is trouble until it is closed.
+   * beginning. No answer is waited for any more by then. A connection that has gone silent is trouble for as long as its
+   * client cannot know: until the request on it that times out first has done so, or it is closed before.
    */
   constructor({ events, members, rebalanceTimeout, sessionTimeout }: History) {
     const aftermath = sessionTimeout + (rebalanceTimeout ?? sessionTimeout)
@@ -31,9 +35,14 @@ export class Trouble {
         silences.push(silence)
         open.set(event.connection, silence)
       }
+      if (event._tag === "SilenceFelt") {
+        const silence = open.get(event.connection)
+        if (silence !== undefined) silence.to = event.until + lateness + aftermath
+      }
       if (event._tag === "SilenceEnded") {
         const silence = open.get(event.connection)
-        if (silence !== undefined) silence.to = event.time + aftermath
+        if (silence !== undefined) silence.to = Math.min(silence.to, event.time + aftermath)
+        open.delete(event.connection)
       }
     }
     const all: Array<Span> = []
