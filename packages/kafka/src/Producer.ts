@@ -184,12 +184,16 @@ export interface ProducerOptions<C = never, R = never> {
      * while the producer closes, until all reports are handled.
      */
     readonly handler: (report: Report<C>) => Effect.Effect<unknown, unknown, R>
-    /** How many handlers run at a time. Default 1: reports of a partition in the order of its log. */
+    /**
+     * How many handlers run at a time. Default 1: reports in the order in which
+     * outcomes come, which in a partition is that of its log, unless a batch has
+     * to be sent again that was written.
+     */
     readonly concurrency?: number | undefined
     /**
      * With `"partition"` reports of a partition are handled one after the other,
-     * in the order of its log, whatever the concurrency: a handler that hangs
-     * holds up its own partition. Default `"none"`: any report is next.
+     * in the order in which they come, whatever the concurrency: a handler that
+     * hangs holds up its own partition. Default `"none"`: any report is next.
      */
     readonly order?: "partition" | "none" | undefined
     /** Accepted records without a handled report; past it senders wait. Default 100,000. */
