@@ -12,7 +12,7 @@ import { topicConfigNames } from "./topicConfig.ts"
 export type TopicSpec = RequestOf<typeof CreateTopics>["topics"][number]
 
 /** Why a topic cannot be created. */
-export class TopicRefused extends Error {
+export class TopicRefused extends RangeError {
   override readonly name = "TopicRefused"
   readonly errorCode: number
 
