@@ -421,5 +421,19 @@ describe("Accumulator", () => {
       assert.isFalse(accumulator.landed(a!))
       assert.deepStrictEqual(entriesOf(drainAll()), ["c"])
     })
+
+    it("have nothing new beside one that is sent again: a broker knows the last five, and would not know it", () => {
+      const { accumulator, drainAll } = established("a", "b", "c", "d", "e", "f", "g")
+      const [a, ...others] = drainAll()
+      // It is in the log, and its answer says that it may not be; the others are acknowledged.
+      a!.maybeWritten = true
+      retry(accumulator, a!, 0)
+      for (const batch of others) acknowledge(accumulator, batch)
+      assert.deepStrictEqual(entriesOf(drainAll()), ["a"])
+      retry(accumulator, a!, 0)
+      assert.deepStrictEqual(entriesOf(drainAll()), ["a"])
+      acknowledge(accumulator, a!)
+      assert.deepStrictEqual(entriesOf(drainAll()), ["f", "g"])
+    })
   })
 })

@@ -60,7 +60,9 @@ export class Batch<Entry> {
  * Several batches may be in flight once the leader has acknowledged one of the
  * same epoch: a broker that knows nothing of a producer takes any sequence
  * first, and so the second batch before the first. One that comes back is sent
- * again when all the others have landed: then they are in order again.
+ * again when all the others have landed: then they are in order again. Nothing
+ * new goes until it has its outcome: a broker knows the last five batches of a
+ * producer, and takes one before them for out of order.
  */
 export class PartitionBuffer<Entry> {
   readonly topic: string
@@ -126,12 +128,16 @@ export class PartitionBuffer<Entry> {
     const inFlight = this.#inFlight
     if (inFlight === 0) return batches[0]
     if (!this.#isEstablished || inFlight >= maxInFlight) return undefined
+    let isSentAgain = false
     for (let i = 0; i < inFlight; i++) {
       const batch = batches[i]
       // One that came back goes first, and one past its deadline, which is here no more, is waited for.
       if (batch === undefined || !batch.inFlight) return undefined
+      isSentAgain ||= batch.attempts > 1
     }
-    return batches[inFlight]
+    const next = batches[inFlight]
+    // What followed it the first time may be written: a new one more, and the broker no longer knows it for a duplicate.
+    return isSentAgain && next?.attempts === 0 ? undefined : next
   }
 
   /** Takes a new batch. */
