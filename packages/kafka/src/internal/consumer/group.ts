@@ -158,7 +158,12 @@ export class GroupMember {
   readonly heartbeat: Effect.Effect<never> = Effect.suspend(() =>
     Effect.forever(
       Effect.zipRight(
-        Effect.sleep(this.#settings.heartbeatInterval),
+        // One that was missed is made up for soon: the session goes on.
+        Effect.suspend(() =>
+          this.#inGroup && this.#missedBeats > 0
+            ? pause(this.#cluster.settings, this.#missedBeats)
+            : Effect.sleep(this.#settings.heartbeatInterval)
+        ),
         Effect.suspend(() => this.#inGroup ? this.#beat : Effect.void)
       )
     )
