@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config"
 
-/** `unit` needs nothing but Node; `kafka` starts real brokers (test/support). */
+/** `unit` needs nothing but Node; `kafka` starts a real broker, `faults` three and proxies before them (test/support). */
 export default defineConfig({
   test: {
     projects: [
@@ -10,11 +10,20 @@ export default defineConfig({
       {
         test: {
           name: "kafka",
-          include: ["test/**/*.test.ts"],
+          include: ["test/*.test.ts"],
           globalSetup: ["test/support/globalSetup.ts"],
           // One file after the other: `fileParallelism` is not an option of a project.
           poolOptions: { forks: { singleFork: true } },
           testTimeout: 120_000,
+          hookTimeout: 120_000
+        }
+      },
+      {
+        test: {
+          name: "faults",
+          include: ["test/faults/*.test.ts"],
+          poolOptions: { forks: { singleFork: true } },
+          testTimeout: 180_000,
           hookTimeout: 120_000
         }
       }

@@ -147,9 +147,22 @@ const unitTests = (): Promise<Counts> => vitest("unit", 15 * minute)
 const kafkaTests = async (): Promise<Counts> => {
   const missing = process.env["KAFKA_BROKERS"] ? undefined : javaMissing()
   if (missing === undefined) return vitest("kafka", 25 * minute)
-  const files = nodeFiles("test/**/*.test.ts").length
+  const files = nodeFiles("test/*.test.ts").length
   console.log(`${missing}: ${files} test files ${inCi ? "cannot run" : "are skipped"}.`)
   return inCi ? { ...none, failed: files } : { ...none, skipped: files }
+}
+
+/** Brokers that are killed, frozen and cut off, three at a time. Takes minutes: only in CI. */
+const faultTests = async (): Promise<Counts> => {
+  if (!inCi) {
+    console.log("What becomes of records when brokers and networks fail is tried in CI, and by `pnpm faults`.")
+    return none
+  }
+  const missing = javaMissing()
+  if (missing === undefined) return vitest("faults", 18 * minute)
+  const files = nodeFiles("test/faults/*.test.ts").length
+  console.log(`${missing}: ${files} test files cannot run.`)
+  return { ...none, failed: files }
 }
 
 /**
@@ -264,6 +277,7 @@ const steps: ReadonlyArray<readonly [name: string, step: () => Promise<Counts>]>
   ["simulation", simulation],
   ["mutants", mutants],
   ["tests on Apache Kafka", kafkaTests],
+  ["faults", faultTests],
   ["benchmark", benchmark],
   ["examples", examples],
   ...(existsSync(join(root, "test", "docs.ts")) ? [["docs", docs] as const] : []),

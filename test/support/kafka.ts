@@ -27,6 +27,8 @@ export interface Listeners {
   readonly ssl?: string
   /** The same mechanisms without TLS. */
   readonly saslPlaintext?: string
+  /** What the brokers use among themselves, without encryption and authentication: past whatever is `advertised`. */
+  readonly internal?: string
 }
 
 /** Where the brokers are: a plain value that crosses processes. */
@@ -47,6 +49,11 @@ export interface KafkaOptions {
   readonly brokers?: 1 | 3
   /** Whether there are TLS and SASL listeners beside the plaintext one. */
   readonly sasl?: boolean
+  /**
+   * Where the plaintext listener of each broker is said to be, as `host:port`: a proxy of the test's own. Brokers, and who
+   * bootstraps from `listeners.internal`, find each other without it.
+   */
+  readonly advertised?: ReadonlyArray<string>
   /** Heap of each broker, as `-Xmx` takes it; `512m` by default, `384m` with three brokers. */
   readonly heap?: string
   /** Settings of the brokers that win over those of the tests. */
@@ -85,7 +92,10 @@ interface Broker {
     readonly saslSsl: number
     readonly ssl: number
     readonly saslPlaintext: number
+    readonly internal: number
   }
+  /** What clients of the plaintext listener are told, where that is another address. */
+  readonly advertised: string | undefined
   readonly home: string
   readonly log: Array<string>
   process: ChildProcess | undefined
@@ -165,8 +175,11 @@ const brokerProperties = (
     `SSL://localhost:${ports.ssl}`,
     `SASL_PLAINTEXT://127.0.0.1:${ports.saslPlaintext}`
   ]
-  const advertised = [`PLAINTEXT://127.0.0.1:${ports.plaintext}`, ...secured]
-  const listening = [...advertised, `CONTROLLER://127.0.0.1:${ports.controller}`].map((listener) =>
+  const isProxied = broker.advertised !== undefined
+  const plaintext = `PLAINTEXT://127.0.0.1:${ports.plaintext}`
+  const internal = isProxied ? [`INTERNAL://127.0.0.1:${ports.internal}`] : []
+  const advertised = [isProxied ? `PLAINTEXT://${broker.advertised}` : plaintext, ...internal, ...secured]
+  const listening = [plaintext, ...internal, ...secured, `CONTROLLER://127.0.0.1:${ports.controller}`].map((listener) =>
     listener.replace("localhost", "127.0.0.1")
   )
   const properties: Record<string, string | number | boolean> = {
@@ -176,8 +189,8 @@ const brokerProperties = (
     "listeners": listening.join(","),
     "advertised.listeners": advertised.join(","),
     "listener.security.protocol.map":
-      "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "inter.broker.listener.name": "PLAINTEXT",
+      "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": isProxied ? "INTERNAL" : "PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
     "controller.quorum.voters": brokers.map(({ id, ports }) => `${id}@127.0.0.1:${ports.controller}`).join(","),
 
@@ -334,16 +347,17 @@ const dataParent = (): string => {
 const portInUse = (broker: Broker): boolean => broker.log.some((line) => line.includes("Address already in use"))
 
 const tryToStart = async (options: KafkaOptions): Promise<KafkaCluster | "ports taken"> => {
-  const { brokers: count = 1, properties = {}, sasl = false, version = defaultKafkaVersion } = options
+  const { advertised, brokers: count = 1, properties = {}, sasl = false, version = defaultKafkaVersion } = options
   const heap = options.heap ?? (count === 3 ? "384m" : "512m")
   const stores = sasl ? await certificates() : undefined
   const folder = await mkdtemp(join(dataParent(), "sluice-kafka-"))
   cleanAtExit()
   liveFolders.add(folder)
 
-  const ports = await freePorts(5 * count)
+  const ports = await freePorts(6 * count)
   const brokers = Array.from({ length: count }, (_, index): Broker => {
-    const [plaintext, controller, saslSsl, ssl, saslPlaintext] = ports.slice(5 * index, 5 * index + 5) as [
+    const [plaintext, controller, saslSsl, ssl, saslPlaintext, internal] = ports.slice(6 * index, 6 * index + 6) as [
+      number,
       number,
       number,
       number,
@@ -352,7 +366,8 @@ const tryToStart = async (options: KafkaOptions): Promise<KafkaCluster | "ports 
     ]
     return {
       id: index + 1,
-      ports: { plaintext, controller, saslSsl, ssl, saslPlaintext },
+      ports: { plaintext, controller, saslSsl, ssl, saslPlaintext, internal },
+      advertised: advertised?.[index],
       home: join(folder, String(index + 1)),
       log: [],
       process: undefined
@@ -403,6 +418,7 @@ const tryToStart = async (options: KafkaOptions): Promise<KafkaCluster | "ports 
     brokers: bootstrap("127.0.0.1", "plaintext"),
     listeners: {
       plaintext: bootstrap("127.0.0.1", "plaintext"),
+      ...(advertised === undefined ? {} : { internal: bootstrap("127.0.0.1", "internal") }),
       ...(sasl
         ? {
           saslSsl: bootstrap("localhost", "saslSsl"),
