@@ -1,7 +1,7 @@
 /**
  * Checks what the documentation says: its snippets compile, the README's program runs, links lead somewhere, every public
- * export is described, the tests and mutants that `docs/guarantees.md` and `docs/scenarios.md` name exist, and the file map of
- * `docs/internals.md` is whole.
+ * export is described, the tests and mutants that `docs/guarantees.md`, `docs/scenarios.md` and `docs/faults.md` name exist,
+ * and the file map of `docs/internals.md` is whole.
  *
  * The last line of the output is `{"passed":…,"failed":…}`.
  */
@@ -324,6 +324,27 @@ if (!existsSync(join(root, scenariosFile))) {
     "add the test to the row of its name"
   )
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// faults
+
+const faultsFile = "docs/faults.md"
+for (const [, row, rest] of read(faultsFile).matchAll(/^\| (FM-\d+) \|(.*)$/gm)) {
+  const { problems, tests } = namedTests(rest!)
+  check(
+    `${faultsFile}: ${row}`,
+    tests.length === 0 && rest!.includes("simulation") ? [] : problems,
+    "name its tests, `path/of/file.test.ts` “suite > title”"
+  )
+}
+const listed = read(faultsFile)
+check(
+  `${faultsFile} does not tell of every test`,
+  files("test/faults/*.test.ts").flatMap((file) =>
+    Array.from(stringsIn(file)).filter((title) => /^FM-\d/.test(title) && !listed.includes(`“${title}”`))
+  ),
+  "add it to the row of its fault"
+)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // file map

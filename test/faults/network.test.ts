@@ -124,13 +124,15 @@ for (const mode of ["idempotent", "acks all"] as const) {
 /** Every fourth answer: its connection breaks, or goes on without it. */
 const answersLost = (): Rule => {
   let count = 0
-  return everyNth(4, produceResponse, () => ++count % 3 === 0 ? "lose" : "reset")
+  return everyNth(4, produceResponse, () => ++count % 5 === 0 ? "lose" : "reset")
 }
+
+const soon = { requestTimeout: "1 second" } as const
 
 test(
   "FM-17 answers are lost with many records in flight: nothing is lost, doubled or out of order",
   Effect.map(
-    underRule(answersLost, { burst: 50, records: 2_000, partitions: 3, producer: { batchBytes: 4_000 } }),
+    underRule(answersLost, { burst: 50, records: 2_000, partitions: 3, kafka: soon }),
     assertFlawless
   )
 )
@@ -138,7 +140,7 @@ test(
 test(
   "FM-18 answers are lost, without idempotence: records are doubled, and none is lost",
   Effect.gen(function*() {
-    const { duplicated, failed, lost, violations } = yield* underRule(answersLost, { mode: "acks all" })
+    const { duplicated, failed, lost, violations } = yield* underRule(answersLost, { mode: "acks all", kafka: soon })
     assert.deepStrictEqual({ failed, lost, violations }, { failed: { no: 0, maybe: 0 }, lost: 0, violations: [] })
     assert.isAbove(duplicated, 0)
   })
@@ -276,7 +278,7 @@ test(
     const sent = yield* Effect.gen(function*() {
       const producer = yield* Producer.make()
       return yield* producer.sendAll([0, 1, 2].map((partition) => topic.record({ partition, value: "v" })))
-    }).pipe(Effect.scoped, Effect.provide(client(brokers, { connectTimeout: "500 millis" })))
+    }).pipe(Effect.scoped, Effect.provide(client(brokers, { connectTimeout: "500 millis", ...soon })))
     assert.deepStrictEqual(sent.map(({ offset, partition }) => [partition, offset]), [[0, 0n], [1, 0n], [2, 0n]])
   })
 )

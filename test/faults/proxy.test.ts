@@ -49,7 +49,6 @@ interface Client {
   readonly answers: Array<string>
   /** How the connection ended, if it has. */
   readonly end: () => string | undefined
-  readonly bytes: () => number
 }
 
 let server: Server
@@ -61,12 +60,10 @@ const startClient = (): Promise<Client> =>
     const socket = connect({ host, port: Number(port) })
     const answers: Array<string> = []
     let end: string | undefined
-    let bytes = 0
-    socket.on("data", (chunk) => bytes += chunk.length)
     onFrames(socket, (frame) => answers.push(`${frame.readInt32BE(0)} ${frame.subarray(4).toString()}`))
     socket.on("end", () => end ??= "end")
     socket.on("error", (error: NodeJS.ErrnoException) => end ??= error.code)
-    socket.on("connect", () => resolve({ socket, answers, end: () => end, bytes: () => bytes }))
+    socket.on("connect", () => resolve({ socket, answers, end: () => end }))
   })
 
 beforeEach(async () => {
