@@ -42,18 +42,22 @@ const healed = Effect.sync(() => {
   for (const proxy of cluster.proxies) proxy.rule = passAll
 })
 
+interface RuleOptions extends Omit<LoadOptions, "topic"> {
+  /** How many of each partition go through; 300 by default. */
+  readonly records?: number
+  /** How often at least the rule has its way; 20 times by default. */
+  readonly faults?: number
+}
+
 /** All is well, then a rule holds until some records have gone through all the same, then all is well again. */
-const underRule = (
-  makeRule: () => Rule,
-  { records = 300, ...options }: Omit<LoadOptions, "topic"> & { readonly records?: number } = {}
-) =>
+const underRule = (makeRule: () => Rule, { faults = 20, records = 300, ...options }: RuleOptions = {}) =>
   Effect.gen(function*() {
     const load = yield* startLoad(cluster, { topic: yield* cluster.makeTopic(), ...options })
     yield* load.progress("all is well")
-    const faults = yield* setRule(makeRule)
+    const count = yield* setRule(makeRule)
     yield* load.progress("records go through", { records })
+    while (count() < faults) yield* load.progress(`${count()} of ${faults} faults`, { records: 10 })
     yield* healed
-    assert.isAbove(faults(), 0)
     yield* load.progress("all is well again")
     return yield* load.finish
   })
@@ -132,7 +136,7 @@ const soon = { requestTimeout: "1 second" } as const
 test(
   "FM-17 answers are lost with many records in flight: nothing is lost, doubled or out of order",
   Effect.map(
-    underRule(answersLost, { burst: 50, records: 2_000, partitions: 3, kafka: soon }),
+    underRule(answersLost, { burst: 50, faults: 100, partitions: 3, kafka: soon }),
     assertFlawless
   )
 )
@@ -231,8 +235,9 @@ test(
       else if (event._tag === "Reported") waiting--
       most = Math.max(most, waiting)
     }
-    // Each sender has one record more in its hands, which has no room.
-    assert.isAtMost(most, bufferBytes / bytes + partitions)
+    // Each sender has one more in its hands, which has no room; and room that answers have made is taken before their
+    // reports are handled. Without a bound it would be thousands.
+    assert.isAtMost(most, 2 * bufferBytes / bytes)
     assert.isAtLeast(most, bufferBytes / bytes / 2)
     assert.isBelow(process.memoryUsage().arrayBuffers - before, 64 * 1024 * 1024)
   })
@@ -264,7 +269,7 @@ const damage: Record<string, readonly [fits: (frame: Frame) => boolean, fate: Fa
 for (const [what, [fits, fate]] of Object.entries(damage)) {
   test(
     `FM-23 ${what}: sent again, and in the log once`,
-    Effect.map(underRule(() => everyNth(6, fits, fate), { records: 100 }), assertFlawless)
+    Effect.map(underRule(() => everyNth(4, fits, fate), { records: 100 }), assertFlawless)
   )
 }
 
