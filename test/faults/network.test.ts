@@ -99,11 +99,11 @@ const withErrorCode = ({ apiVersion, bytes }: Frame, errorCode: number): Buffer 
 const notEnoughReplicasAfterAppend = 20
 
 const shrunkAfterAppend = () =>
-  everyNth(4, produceResponse, (frame) => withErrorCode(frame, notEnoughReplicasAfterAppend))
+  everyNth(2, produceResponse, (frame) => withErrorCode(frame, notEnoughReplicasAfterAppend))
 
 test(
   "FM-8 replicas fall behind after the append: sent again, and in the log once",
-  Effect.map(underRule(shrunkAfterAppend), assertFlawless)
+  Effect.map(underRule(shrunkAfterAppend, { faults: 100 }), assertFlawless)
 )
 
 test(
