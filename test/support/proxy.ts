@@ -67,6 +67,12 @@ async function* framesOf(socket: Socket): AsyncGenerator<Buffer> {
   }
 }
 
+/** Ends a connection by RST; one that is being closed properly cannot be reset any more, and its handle would be left. */
+const reset = (socket: Socket): void => {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
+}
+
 /** Passes on what comes `from` one side, each frame in its turn. `decide` hears of a frame as soon as it is there. */
 const pump = async (from: Socket, to: Socket, decide: (bytes: Buffer) => Fate | Promise<Fate>): Promise<void> => {
   let isOver = false
@@ -80,9 +86,9 @@ const pump = async (from: Socket, to: Socket, decide: (bytes: Buffer) => Fate | 
         to.end()
         return
       }
-      from.resetAndDestroy()
-      if (fate === "reset") to.resetAndDestroy()
-      else to.write(bytes.subarray(0, bytes.length >> 1), () => to.resetAndDestroy())
+      reset(from)
+      if (fate === "reset") reset(to)
+      else to.write(bytes.subarray(0, bytes.length >> 1), () => reset(to))
     }
   }
   let turn = Promise.resolve()
@@ -138,7 +144,7 @@ export const startProxy = async (): Promise<Proxy> => {
   })
 
   const cut = (): void => {
-    for (const socket of sockets) socket.resetAndDestroy()
+    for (const socket of sockets) reset(socket)
   }
   const proxy: Proxy = {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
