@@ -188,7 +188,12 @@ test(
     yield* cluster.kill(1, 2, 3)
     yield* cluster.start(1, 2, 3)
     yield* load.progress("they are back")
-    assertFlawless(yield* load.finish)
+    const { duplicated, failed, lost, reasons, violations } = yield* load.finish
+    assert.deepStrictEqual({ duplicated, lost, violations }, { duplicated: 0, lost: 0, violations: [] })
+    // Of several batches in flight, all of them in the log, a broker that had to recover it may know only the last one for
+    // a duplicate. The others are not sent under another sequence, which could double them: nobody knows.
+    assert.strictEqual(failed.no, 0)
+    assert.includeMembers(["OutOfOrderSequenceNumber"], [...reasons])
   })
 )
 
