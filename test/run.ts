@@ -152,19 +152,6 @@ const kafkaTests = async (): Promise<Counts> => {
   return inCi ? { ...none, failed: files } : { ...none, skipped: files }
 }
 
-/** Brokers that are killed, frozen and cut off, three at a time. Takes minutes: only in CI. */
-const faultTests = async (): Promise<Counts> => {
-  if (!inCi) {
-    console.log("What becomes of records when brokers and networks fail is tried in CI, and by `pnpm faults`.")
-    return none
-  }
-  const missing = javaMissing()
-  if (missing === undefined) return vitest("faults", 18 * minute)
-  const files = nodeFiles("test/faults/*.test.ts").length
-  console.log(`${missing}: ${files} test files cannot run.`)
-  return { ...none, failed: files }
-}
-
 /**
  * Seeds of the simulation: the same ones each time, then some that nobody has tried, until the time is up. A seed that
  * fails is told of at once, with the command that runs it again.
@@ -277,7 +264,6 @@ const steps: ReadonlyArray<readonly [name: string, step: () => Promise<Counts>]>
   ["simulation", simulation],
   ["mutants", mutants],
   ["tests on Apache Kafka", kafkaTests],
-  ["faults", faultTests],
   ["benchmark", benchmark],
   ["examples", examples],
   ...(existsSync(join(root, "test", "docs.ts")) ? [["docs", docs] as const] : []),

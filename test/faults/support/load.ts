@@ -260,7 +260,7 @@ export const startLoad = (
 
 const judge = (
   mode: Mode,
-  { bufferBytes = 32 * 1024 * 1024, maxRecordBytes = 1024 * 1024 }: NonNullable<LoadOptions["producer"]>,
+  { bufferBytes = 32 * 1024 * 1024, deliveryTimeout = "2 minutes" }: NonNullable<LoadOptions["producer"]>,
   events: ReadonlyArray<HistoryEvent>,
   log: ReadonlyArray<LoggedRecord>
 ): Result => {
@@ -271,7 +271,7 @@ const judge = (
       // The checkers take "all" for idempotent; without it, a copy may follow as with a leader that is asked again.
       acks: mode === "idempotent" ? "all" : mode === "acks none" ? "none" : "leader",
       bufferBytes,
-      maxRecordBytes,
+      deliveryTimeout: Duration.toMillis(deliveryTimeout),
       hasReports: true
     }],
     members: [],
