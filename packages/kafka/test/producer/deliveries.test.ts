@@ -158,6 +158,7 @@ describe("onDelivery", () => {
       yield* cluster.resumeBroker(1)
       yield* settle
       yield* cluster.stopBroker(1)
+      yield* settle
       yield* producer.enqueue(line("never sent"))
       yield* TestClock.adjust("6 seconds")
       assert.deepStrictEqual(heard, [["at once", 1, 0], ["late", 1, 3000], ["never sent", 0, 5000]])

@@ -202,6 +202,7 @@ describe("the delivery timeout", () => {
       const producer = yield* Producer.make({ deliveryTimeout: "5 seconds" })
       yield* producer.send(line("first"))
       yield* cluster.stopBroker(1)
+      yield* TestClock.adjust(0)
       const fiber = yield* Effect.fork(Effect.flip(producer.send(line("lost"))))
       yield* TestClock.adjust("5 seconds")
       const error = yield* Fiber.join(fiber)

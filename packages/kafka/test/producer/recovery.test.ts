@@ -63,6 +63,7 @@ describe("a connection that fails", () => {
       const producer = yield* Producer.make({ acks: "none" })
       yield* producer.send(line("0"))
       yield* cluster.stopBroker(1)
+      yield* TestClock.adjust(0)
       const fiber = yield* Effect.fork(producer.send(line("1")))
       yield* TestClock.adjust("1 second")
       yield* cluster.startBroker(1)

@@ -1,5 +1,5 @@
 import type * as Clock from "effect/Clock"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -7,7 +7,9 @@ import * as Scope from "effect/Scope"
 import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { BrokerAddress, Connection, Transport } from "../../Transport.ts"
 import { TransportError } from "../../Transport.ts"
+import { Alarm } from "../alarm.ts"
 import { formatAddress, fromTransport, requestTimeout } from "../errors.ts"
+import { detached } from "../fiber.ts"
 import { ApiVersions, decodeApiVersionsResponse } from "../protocol/api/apiVersions.ts"
 import { chooseVersion } from "../protocol/apis.ts"
 import { decodeResponse, encodeRequest } from "../protocol/codec.ts"
@@ -85,11 +87,19 @@ export const open = (
         maxFrameBytes: settings.maxFrameBytes
       }).pipe(Scope.extend(scope), Effect.mapError(fromTransport))
       const self = new NegotiatedConnection(connection, scope, settings, address, yield* Effect.clock)
+      yield* Effect.forkIn(Effect.interruptible(detached(self.keepDeadlines)), scope)
       yield* self.negotiate
       return self
     })
     return Effect.onError(restore(opened), () => Scope.close(scope, Exit.void))
   })
+
+/** A request whose answer somebody waits for. */
+interface AwaitedRequest {
+  /** In milliseconds of {@link monotonicMillis}. */
+  readonly deadline: number
+  isLate: boolean
+}
 
 class NegotiatedConnection implements BrokerConnection {
   readonly address: BrokerAddress
@@ -100,6 +110,8 @@ class NegotiatedConnection implements BrokerConnection {
   readonly #settings: Settings
   readonly #clock: Clock.Clock
   readonly #versions = new Map<number, readonly [min: number, max: number]>([[ApiVersions.key, ApiVersions.versions]])
+  readonly #awaited = new Set<AwaitedRequest>()
+  readonly #alarm: Alarm
   #open = true
   #throttledUntil = 0
 
@@ -114,6 +126,7 @@ class NegotiatedConnection implements BrokerConnection {
     this.#connection = connection
     this.#settings = settings
     this.#clock = clock
+    this.#alarm = new Alarm(clock, this.#closeIfLate)
     this.closed = Effect.map(connection.closed, () => {
       this.#open = false
     })
@@ -157,25 +170,14 @@ class NegotiatedConnection implements BrokerConnection {
     api: A,
     body: RequestInput<A>,
     options: RequestOptions = {}
-  ): Effect.Effect<Effect.Effect<ResponseOf<A>, KafkaError>, KafkaError> => {
-    const timeout = options.timeout ?? this.#settings.requestTimeout
-    return Effect.map(this.#write(api, body, true, options), ({ response, version }) => {
-      const answer = response.pipe(
-        Effect.mapError(fromTransport),
-        // Else the timeout would not hold for an uninterruptible caller.
-        Effect.interruptible,
-        Effect.timeoutFail({
-          duration: timeout,
-          onTimeout: () => requestTimeout(api.name, this.address, timeout)
-        }),
-        Effect.flatMap((bytes) => this.#decode(api, version, bytes)),
-        Effect.onError((cause) =>
-          cause._tag === "Fail" && cause.error.reason._tag !== "ConnectionLost" ? this.close : Effect.void
-        )
+  ): Effect.Effect<Effect.Effect<ResponseOf<A>, KafkaError>, KafkaError> =>
+    Effect.map(this.#write(api, body, true, options), ({ response, version }) => {
+      const answer = Effect.flatMap(
+        this.#await(api, response, options.timeout),
+        (bytes) => this.#decode(api, version, bytes)
       )
       return options.closeOnInterrupt === true ? Effect.onInterrupt(answer, () => this.close) : answer
     })
-  }
 
   request = <A extends AnyApi>(
     api: A,
@@ -187,19 +189,52 @@ class NegotiatedConnection implements BrokerConnection {
     api: A,
     body: RequestInput<A>,
     options: RequestOptions = {}
-  ): Effect.Effect<Effect.Effect<void, KafkaError>, KafkaError> => {
-    const timeout = options.timeout ?? this.#settings.requestTimeout
-    return Effect.map(this.#write(api, body, false, options), ({ response }) =>
-      response.pipe(
-        Effect.asVoid,
-        Effect.mapError(fromTransport),
+  ): Effect.Effect<Effect.Effect<void, KafkaError>, KafkaError> =>
+    Effect.map(
+      this.#write(api, body, false, options),
+      ({ response }) => Effect.asVoid(this.#await(api, response, options.timeout))
+    )
+
+  /** Until its deadline, which ends the connection: for any caller, an uninterruptible one too. */
+  #await(
+    api: AnyApi,
+    response: Effect.Effect<Uint8Array, TransportError>,
+    timeout: Duration.Duration = this.#settings.requestTimeout
+  ): Effect.Effect<Uint8Array, KafkaError> {
+    const deadline = monotonicMillis(this.#clock) + Duration.toMillis(timeout)
+    return Effect.suspend(() => {
+      const request: AwaitedRequest = { deadline, isLate: false }
+      this.#awaited.add(request)
+      this.#alarm.set(deadline)
+      return response.pipe(
         Effect.interruptible,
-        Effect.timeoutFail({ duration: timeout, onTimeout: () => requestTimeout(api.name, this.address, timeout) }),
-        Effect.onError((cause) =>
-          cause._tag === "Fail" && cause.error.reason._tag === "RequestTimeout" ? this.close : Effect.void
+        Effect.ensuring(Effect.sync(() => this.#awaited.delete(request))),
+        Effect.mapError((error) =>
+          request.isLate ? requestTimeout(api.name, this.address, timeout) : fromTransport(error)
         )
-      ))
+      )
+    })
   }
+
+  /** The fiber that looks after the deadlines of all requests. */
+  get keepDeadlines(): Effect.Effect<never> {
+    return this.#alarm.run
+  }
+
+  readonly #closeIfLate: Effect.Effect<void> = Effect.suspend(() => {
+    const now = monotonicMillis(this.#clock)
+    let isLate = false
+    for (const request of this.#awaited) {
+      if (request.deadline > now) {
+        this.#alarm.set(request.deadline)
+      } else {
+        request.isLate = true
+        isLate = true
+      }
+    }
+    // The fiber of the alarm is one of those that closing ends.
+    return isLate ? Effect.asVoid(Effect.forkDaemon(this.close)) : Effect.void
+  })
 
   #write<A extends AnyApi>(
     api: A,
@@ -244,16 +279,15 @@ class NegotiatedConnection implements BrokerConnection {
     try {
       response = decodeAnswer(api, version, bytes)
     } catch (cause) {
-      return Effect.fail(
-        new RetriableError({
-          reason: { _tag: "InvalidResponse", broker: formatAddress(this.address), written: true },
-          scope: "client",
-          message: `${api.name}: malformed answer from ${formatAddress(this.address)}: ${
-            cause instanceof Error ? cause.message : String(cause)
-          }`,
-          cause
-        })
-      )
+      const error = new RetriableError({
+        reason: { _tag: "InvalidResponse", broker: formatAddress(this.address), written: true },
+        scope: "client",
+        message: `${api.name}: malformed answer from ${formatAddress(this.address)}: ${
+          cause instanceof Error ? cause.message : String(cause)
+        }`,
+        cause
+      })
+      return Effect.zipRight(this.close, Effect.fail(error))
     }
     // KIP-219: the answer comes at once, and the client stays quiet for that long.
     const throttle = (response as { readonly throttleTimeMs?: number }).throttleTimeMs

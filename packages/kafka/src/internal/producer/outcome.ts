@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 
 import type { ProduceError } from "../../KafkaError.ts"
@@ -15,44 +16,6 @@ export interface BatchOutcome {
   readonly error: ProduceError | undefined
 }
 
-/** What a caller is told of one record: made when asked for, from the outcome of its batch. */
-export class Metadata implements RecordMetadata {
-  readonly #outcome: BatchOutcome
-  readonly #index: number
-  readonly #timestamp: number
-
-  constructor(outcome: BatchOutcome, index: number, timestamp: number) {
-    this.#outcome = outcome
-    this.#index = index
-    this.#timestamp = timestamp
-  }
-
-  get topic(): string {
-    return this.#outcome.topic
-  }
-
-  get partition(): number {
-    return this.#outcome.partition
-  }
-
-  get offset(): bigint | undefined {
-    return this.#outcome.baseOffset === -1 ? undefined : BigInt(this.#outcome.baseOffset + this.#index)
-  }
-
-  get timestamp(): number {
-    return this.#outcome.logAppendTime === -1 ? this.#timestamp : this.#outcome.logAppendTime
-  }
-
-  toJSON(): unknown {
-    return {
-      topic: this.topic,
-      partition: this.partition,
-      offset: this.offset?.toString(),
-      timestamp: this.timestamp
-    }
-  }
-}
-
 /** Who wants to know what became of a record. Called exactly once for each slot, outside of any fiber. */
 export interface Completion {
   readonly succeed: (slot: number, metadata: RecordMetadata) => void
@@ -61,8 +24,8 @@ export interface Completion {
   readonly isAwaited: () => boolean
 }
 
-/** One record, awaited by any number of fibers, or none. */
-export class SingleCompletion implements Completion {
+/** One record, awaited by any number of fibers, or none: the effect that waits for its outcome. */
+export class SingleCompletion extends Effectable.Class<RecordMetadata, ProduceError> implements Completion {
   #exit: Exit.Exit<RecordMetadata, ProduceError> | undefined
   #waiting: Array<(exit: Exit.Exit<RecordMetadata, ProduceError>) => void> | undefined
 
@@ -78,17 +41,19 @@ export class SingleCompletion implements Completion {
     return this.#waiting !== undefined && this.#waiting.length > 0
   }
 
-  readonly await: Effect.Effect<RecordMetadata, ProduceError> = Effect.async((resume) => {
-    if (this.#exit !== undefined) {
-      resume(this.#exit)
-      return
-    }
-    const waiting = this.#waiting ??= []
-    waiting.push(resume)
-    return Effect.sync(() => {
-      waiting.splice(waiting.indexOf(resume), 1)
+  override commit(): Effect.Effect<RecordMetadata, ProduceError> {
+    return this.#exit ?? Effect.async((resume) => {
+      if (this.#exit !== undefined) {
+        resume(this.#exit)
+        return
+      }
+      const waiting = this.#waiting ??= []
+      waiting.push(resume)
+      return Effect.sync(() => {
+        waiting.splice(waiting.indexOf(resume), 1)
+      })
     })
-  })
+  }
 
   #done(exit: Exit.Exit<RecordMetadata, ProduceError>): void {
     this.#exit = exit

@@ -9,7 +9,6 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
-import type * as Tracer from "effect/Tracer"
 import { PCGRandom } from "effect/Utils"
 
 import { Kafka } from "../../Kafka.ts"
@@ -25,34 +24,13 @@ import { activeTracer } from "../telemetry/tracing.ts"
 import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries, InsideHandler } from "./deliveries.ts"
+import { Entry } from "./entry.ts"
 import { parse, type ProducerSettings } from "./options.ts"
-import {
-  AllCompletion,
-  type BatchOutcome,
-  type Completion,
-  Metadata,
-  SingleCompletion,
-  StreamCompletion
-} from "./outcome.ts"
+import { AllCompletion, type BatchOutcome, type Completion, SingleCompletion, StreamCompletion } from "./outcome.ts"
 import { prepare } from "./prepare.ts"
 import { Sender } from "./sender.ts"
 import { endRecordSpan, endUnaccepted, startRecordSpan, withTraceContext } from "./spans.ts"
 import { Topics } from "./topics.ts"
-
-/** What the accumulator keeps of each accepted record. */
-export interface Entry {
-  readonly completion: Completion
-  readonly slot: number
-  readonly timestamp: number
-  /** Kept only for reports. */
-  readonly record: AnyRecord | undefined
-  readonly correlation: unknown
-  readonly span: Tracer.Span | undefined
-  /** Whether it waits for room where there is none. */
-  readonly mayWait: boolean
-  /** In milliseconds of the monotonic clock: from then on its batch gives it its outcome, whatever becomes of its sender. */
-  acceptedAt: number | undefined
-}
 
 /** A caller that waits: for room, or to learn where its topic is. */
 interface Waiting {
@@ -143,10 +121,8 @@ export class ProducerEngine<C> implements Producer<C> {
   ): Effect.Effect<RecordMetadata, ProduceError> =>
     Effect.withFiberRuntime((fiber) => {
       const completion = new SingleCompletion()
-      return Effect.zipRight(
-        this.#submit(record, options?.correlation, completion, 0, fiber, this.now(), this.#timestamp()),
-        completion.await
-      )
+      const submitted = this.#submit(record, options?.correlation, completion, 0, fiber, this.now(), this.#timestamp())
+      return submitted === Effect.void ? completion : Effect.zipRight(submitted, completion)
     })
 
   enqueue = (
@@ -267,7 +243,7 @@ export class ProducerEngine<C> implements Producer<C> {
       const completion = new SingleCompletion()
       return Effect.as(
         this.#submit(record, correlation, completion, 0, fiber, this.now(), this.#timestamp(), mayWait),
-        completion.await
+        completion
       )
     })
   }
@@ -292,27 +268,21 @@ export class ProducerEngine<C> implements Producer<C> {
     if ("_tag" in prepared) return Effect.fail(prepared)
     const exempt = this.deliveries !== undefined &&
       fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
-    const entryWith = (span: Tracer.Span | undefined): Entry => ({
-      completion,
-      slot,
-      timestamp: prepared.timestamp,
-      record: this.deliveries === undefined ? undefined : record,
-      correlation,
-      span,
-      mayWait,
-      acceptedAt: undefined
-    })
+    const reported = this.deliveries === undefined ? undefined : { record, correlation, acceptedAt: 0 }
     const tracer = activeTracer(fiber)
-    if (tracer === undefined) return this.#place(record, prepared, entryWith(undefined), exempt, now)
+    if (tracer === undefined) {
+      const entry = new Entry(completion, slot, prepared.timestamp, reported, undefined)
+      return this.#place(record, prepared, entry, exempt, mayWait, now)
+    }
     // No interruption between the start of a span and what ends it.
     return Effect.uninterruptibleMask((restore) => {
       const span = startRecordSpan(tracer, record, prepared, this.cluster.settings.clientId)
-      const entry = entryWith(span)
-      if (span === undefined) return restore(this.#place(record, prepared, entry, exempt, now))
-      const placed = this.#place(record, withTraceContext(prepared, span), entry, exempt, now)
+      const entry = new Entry(completion, slot, prepared.timestamp, reported, span)
+      if (span === undefined) return restore(this.#place(record, prepared, entry, exempt, mayWait, now))
+      const placed = this.#place(record, withTraceContext(prepared, span), entry, exempt, mayWait, now)
       return Effect.onError(
         restore(placed),
-        (cause) => entry.acceptedAt !== undefined ? Effect.void : endUnaccepted(span, cause, this.clock)
+        (cause) => entry.isAccepted ? Effect.void : endUnaccepted(span, cause, this.clock)
       )
     })
   }
@@ -351,24 +321,25 @@ export class ProducerEngine<C> implements Producer<C> {
     pending: PendingRecord,
     entry: Entry,
     exempt: boolean,
+    mayWait: boolean,
     now: number
   ): Effect.Effect<void, ProduceError> {
     if (this.#isClosedTo(exempt)) return Effect.fail(producerClosed())
     if (!this.topics.has(record.topic.name)) {
       return Effect.zipRight(
         this.#loadTopic(record.topic.name, exempt),
-        Effect.suspend(() => this.#place(record, pending, entry, exempt, this.now()))
+        Effect.suspend(() => this.#place(record, pending, entry, exempt, mayWait, this.now()))
       )
     }
     const partition = this.topics.choose(record, pending)
-    if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt)
+    if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt, mayWait)
     if ("_tag" in partition) return Effect.fail(partition)
     if (this.accumulator.append(partition, pending, entry, now, exempt)) {
-      entry.acceptedAt = now
+      entry.accepted(now)
       if (this.accumulator.hasNews(partition)) this.onReady(partition.leader)
       return Effect.void
     }
-    if (!entry.mayWait) return Effect.fail(bufferFull(record, this.settings.bufferBytes))
+    if (!mayWait) return Effect.fail(bufferFull(record, this.settings.bufferBytes))
     return cancelable((resume) => {
       const { accumulator } = this
       // It may have closed since: nobody would send this one away.
@@ -380,7 +351,7 @@ export class ProducerEngine<C> implements Producer<C> {
       const isFirst = !accumulator.hasWaiters
       this.#waiting.add(waiting)
       const withdraw = accumulator.wait(partition, pending, entry, exempt, this.now, () => {
-        entry.acceptedAt = this.now()
+        entry.accepted(this.now())
         this.#waiting.delete(waiting)
         this.onReady(partition.leader)
         resume(Effect.void)
@@ -399,13 +370,14 @@ export class ProducerEngine<C> implements Producer<C> {
     record: AnyRecord,
     pending: PendingRecord,
     entry: Entry,
-    exempt: boolean
+    exempt: boolean,
+    mayWait: boolean
   ): Effect.Effect<void, ProduceError> {
     const { name } = record.topic
     return this.#unlessClosed(this.cluster.refresh, exempt).pipe(
       Effect.flatMap(() => {
         const count = this.topics.partitionCount(name)
-        if (record.partition! < count) return this.#place(record, pending, entry, exempt, this.now())
+        if (record.partition! < count) return this.#place(record, pending, entry, exempt, mayWait, this.now())
         return Effect.fail(
           fromCode(3, {
             operation: "Produce",
@@ -455,24 +427,22 @@ export class ProducerEngine<C> implements Producer<C> {
     if (!this.accumulator.incomplete.has(batch)) return Effect.void
     const { attempts, entries, partition } = batch
     const { error } = outcome
-    const now = this.now()
+    const now = this.deliveries === undefined ? 0 : this.now()
     let unheard = 0
     for (let i = 0; i < entries.length; i++) {
-      const { acceptedAt, completion, correlation, record, slot, span, timestamp } = entries[i]!
-      const metadata = error === undefined ? new Metadata(outcome, i, timestamp) : undefined
-      if (metadata === undefined) {
-        if (record === undefined && !completion.isAwaited()) unheard++
-        completion.fail(slot, error!)
-      } else {
-        completion.succeed(slot, metadata)
-      }
-      if (record !== undefined) {
-        const elapsedMillis = now - acceptedAt!
+      const entry = entries[i]!
+      const { reported, span } = entry
+      if (error !== undefined && reported === undefined && !entry.isAwaited) unheard++
+      entry.settle(outcome, i)
+      if (reported !== undefined) {
+        const { acceptedAt, record } = reported
+        const correlation = reported.correlation as C
+        const elapsedMillis = now - acceptedAt
         this.deliveries!.push(
           partition,
-          metadata === undefined
-            ? { _tag: "Failed", record, correlation: correlation as C, error: error!, attempts, elapsedMillis }
-            : { _tag: "Acknowledged", record, correlation: correlation as C, metadata, attempts, elapsedMillis }
+          error === undefined
+            ? { _tag: "Acknowledged", record, correlation, metadata: entry, attempts, elapsedMillis }
+            : { _tag: "Failed", record, correlation, error, attempts, elapsedMillis }
         )
       }
       if (span !== undefined) endRecordSpan(span, outcome, i, this.clock)

@@ -1,7 +1,9 @@
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import { type KafkaError, RetriableError } from "../../KafkaError.ts"
+import { Alarm } from "../alarm.ts"
 import type { BrokerConnection } from "../cluster/connection.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause, pauseMillis } from "../cluster/retry.ts"
@@ -14,19 +16,33 @@ import { decodeRecords } from "../kernel/records.ts"
 import { InitProducerId } from "../protocol/api/initProducerId.ts"
 import { Produce } from "../protocol/api/produce.ts"
 import type { ResponseOf } from "../protocol/field.ts"
-import { type Entry, failure, type ProducerEngine } from "./producer.ts"
+import type { Entry } from "./entry.ts"
+import { failure, type ProducerEngine } from "./producer.ts"
 
 /** Room for the batches of one request: brokers take 100 MiB, but other partitions wait behind it. */
 const maxRequestBytes = 8 * 1024 * 1024
 
-interface BrokerSender {
-  readonly latch: Effect.Latch
-  inFlight: number
+/** What the fibers of one broker share. */
+class BrokerSender {
+  /** Open while there may be something to send. */
+  readonly latch = Effect.unsafeMakeLatch(true)
+  /** Opens the latch when a batch has waited for long enough. */
+  readonly alarm: Alarm
+  /** Of each request in flight, oldest first: waits for its answer and handles it. */
+  readonly answers: Array<Effect.Effect<void>> = []
+  /** Open while there are any. */
+  readonly answering = Effect.unsafeMakeLatch(false)
+
+  constructor(clock: Clock.Clock) {
+    this.alarm = new Alarm(clock, Effect.sync(() => this.latch.unsafeOpen()))
+  }
 }
 
 /**
- * The fibers that send: one a broker; one that starts those and follows the
- * leaders; one that asks for new metadata; one that keeps the deadlines.
+ * The fibers that send: for each broker one that writes requests, one that
+ * handles their answers, which come in the same order, and an alarm; one that
+ * starts those and follows the leaders; one that asks for new metadata; one
+ * that keeps the deadlines.
  */
 export class Sender {
   readonly #engine: ProducerEngine<any>
@@ -101,9 +117,13 @@ export class Sender {
     }
     return Effect.zipRight(
       Effect.forEach(new Set(missing), (leader) => {
-        const broker: BrokerSender = { latch: Effect.unsafeMakeLatch(true), inFlight: 0 }
+        const broker = new BrokerSender(this.#engine.clock)
         this.#brokers.set(leader, broker)
-        return this.#forkLoop(this.#send(leader, broker))
+        return Effect.forEach(
+          [this.#send(leader, broker), this.#handleAnswer(broker), broker.alarm.run],
+          (step) => this.#forkLoop(step),
+          { discard: true }
+        )
       }, { discard: true }),
       this.#routing.await
     )
@@ -161,22 +181,19 @@ export class Sender {
     }, { discard: true })
   })
 
-  /** Sends to one broker whatever is ready, a few requests at a time. */
+  /** Sends to one broker what is ready, in one request, or waits until something is. */
   #send(id: number, broker: BrokerSender): Effect.Effect<void> {
     const { accumulator, cluster, now, settings } = this.#engine
     let failures = 0
     const wait = Effect.suspend(() => {
-      const next = broker.inFlight < settings.maxInFlight ? accumulator.nextReady(id, now()) : Infinity
-      return next === Infinity
-        ? broker.latch.await
-        : Effect.raceFirst(broker.latch.await, Effect.sleep(Math.max(0, next - now())))
+      if (broker.answers.length < settings.maxInFlight) broker.alarm.set(accumulator.nextReady(id, now()))
+      return broker.latch.await
     })
     return Effect.gen(this, function*() {
+      // The loop has yielded: whoever was about to send gets into this batch.
       broker.latch.unsafeClose()
-      // Whoever is about to send gets into this batch.
-      yield* Effect.yieldNow()
       this.#engine.topics.relearn()
-      if (broker.inFlight >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
+      if (broker.answers.length >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
         return yield* wait
       }
       const address = cluster.address(id)
@@ -206,21 +223,31 @@ export class Sender {
       yield* connected.right.unthrottled
       const batches = accumulator.drain(id, now(), maxRequestBytes)
       if (batches.length === 0) return yield* wait
-      broker.inFlight++
-      yield* this.#produce(connected.right, batches).pipe(
-        Effect.catchAllDefect((defect) => Effect.succeed(this.#broken(batches, defect))),
-        Effect.map((done) =>
-          done.pipe(
-            Effect.catchAllDefect((defect) => this.#broken(batches, defect)),
-            Effect.ensuring(Effect.sync(() => {
-              broker.inFlight--
-              broker.latch.unsafeOpen()
-            }))
-          )
-        ),
-        Effect.flatMap((done) => this.#fibers.fork(done))
+      const answer = yield* Effect.catchAllDefect(
+        this.#produce(connected.right, batches),
+        (defect) => Effect.succeed(Effect.die(defect))
       )
+      broker.answers.push(Effect.catchAllDefect(answer, (defect) => this.#broken(batches, defect)))
+      broker.answering.unsafeOpen()
       broker.latch.unsafeOpen()
+    })
+  }
+
+  /** Handles the oldest answer, or waits until there is one to wait for. */
+  #handleAnswer(broker: BrokerSender): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const answer = broker.answers[0]
+      if (answer === undefined) {
+        broker.answering.unsafeClose()
+        return broker.answering.await
+      }
+      return Effect.ensuring(
+        answer,
+        Effect.sync(() => {
+          broker.answers.shift()
+          broker.latch.unsafeOpen()
+        })
+      )
     })
   }
 

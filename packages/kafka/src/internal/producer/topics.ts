@@ -5,8 +5,8 @@ import { fromCode } from "../errors.ts"
 import type { Accumulator, PendingRecord } from "../kernel/accumulator.ts"
 import type { PartitionBuffer } from "../kernel/partitionBuffer.ts"
 import { anyPartition, nextInTurn, nextSticky, stickyBytes } from "../kernel/partitioner.ts"
+import type { Entry } from "./entry.ts"
 import type { Routing } from "./partitioner.ts"
-import type { Entry } from "./producer.ts"
 
 /** A topic's partitions, and where the last record without a key went; -1 before the first. */
 interface TopicState {
