@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
+import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
@@ -20,7 +21,7 @@ import { closed, fromCode, withPersisted } from "../errors.ts"
 import { bounded, cancelable, Fibers, once } from "../fiber.ts"
 import { Accumulator, type PendingRecord } from "../kernel/accumulator.ts"
 import type { Batch } from "../kernel/partitionBuffer.ts"
-import { activeTracer } from "../telemetry/tracing.ts"
+import { type ActiveTracer, activeTracer } from "../telemetry/tracing.ts"
 import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries, InsideHandler } from "./deliveries.ts"
@@ -31,6 +32,21 @@ import { prepare } from "./prepare.ts"
 import { Sender } from "./sender.ts"
 import { endRecordSpan, endUnaccepted, startRecordSpan, withTraceContext } from "./spans.ts"
 import { Topics } from "./topics.ts"
+
+/** Who hands records over. */
+interface Caller {
+  /** A delivery handler: admitted until all reports are handled, and not held up by those that are not. */
+  readonly exempt: boolean
+  /** For room, where there is none. */
+  readonly mayWait: boolean
+  readonly tracer: ActiveTracer | undefined
+  /** Makes waits interruptible, as the caller is. */
+  readonly restore: <A, E>(self: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  /** In milliseconds of the monotonic clock. */
+  readonly now: number
+  /** What records get that bring none: what the wall clock says. */
+  readonly timestamp: number
+}
 
 /** A caller that waits: for room, or to learn where its topic is. */
 interface Waiting {
@@ -119,10 +135,11 @@ export class ProducerEngine<C> implements Producer<C> {
     record: AnyRecord,
     options?: { readonly correlation?: C | undefined }
   ): Effect.Effect<RecordMetadata, ProduceError> =>
-    Effect.withFiberRuntime((fiber) => {
+    this.#calling(true, (caller) => {
       const completion = new SingleCompletion()
-      const submitted = this.#submit(record, options?.correlation, completion, 0, fiber, this.now(), this.#timestamp())
-      return submitted === Effect.void ? completion : Effect.zipRight(submitted, completion)
+      const submitted = this.#submit(record, options?.correlation, completion, 0, caller)
+      const outcome = caller.restore(completion)
+      return submitted === Effect.void ? outcome : Effect.zipRight(submitted, outcome)
     })
 
   enqueue = (
@@ -239,18 +256,30 @@ export class ProducerEngine<C> implements Producer<C> {
     correlation: C | undefined,
     mayWait: boolean
   ): Effect.Effect<Effect.Effect<RecordMetadata, ProduceError>, ProduceError> {
-    return Effect.withFiberRuntime((fiber) => {
+    return this.#calling(mayWait, (caller) => {
       const completion = new SingleCompletion()
-      return Effect.as(
-        this.#submit(record, correlation, completion, 0, fiber, this.now(), this.#timestamp(), mayWait),
-        completion
-      )
+      const submitted = this.#submit(record, correlation, completion, 0, caller)
+      return submitted === Effect.void ? Effect.succeed(completion) : Effect.as(submitted, completion)
     })
   }
 
-  /** What records get that bring none: what the wall clock says. */
-  #timestamp(): number {
-    return this.clock.unsafeCurrentTimeMillis()
+  /** With a tracer nothing is interrupted between the start of a span and what ends it. */
+  #calling<A, E>(mayWait: boolean, use: (caller: Caller) => Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.withFiberRuntime((fiber) => {
+      const tracer = activeTracer(fiber)
+      const callerWith = (restore: Caller["restore"]): Caller => ({
+        exempt: this.deliveries !== undefined &&
+          fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries,
+        mayWait,
+        tracer,
+        restore,
+        now: this.now(),
+        timestamp: this.clock.unsafeCurrentTimeMillis()
+      })
+      return tracer === undefined
+        ? use(callerWith(identity))
+        : Effect.uninterruptibleMask((restore) => use(callerWith(restore)))
+    })
   }
 
   /** One record: accepted when the effect succeeds; whoever waits for its outcome asks its completion. */
@@ -259,32 +288,23 @@ export class ProducerEngine<C> implements Producer<C> {
     correlation: unknown,
     completion: Completion,
     slot: number,
-    fiber: Fiber.RuntimeFiber<any, any>,
-    now: number,
-    timestamp: number,
-    mayWait = true
+    caller: Caller
   ): Effect.Effect<void, ProduceError> {
-    const prepared = prepare(record, timestamp, this.settings.maxRecordBytes)
+    const prepared = prepare(record, caller.timestamp, this.settings.maxRecordBytes)
     if ("_tag" in prepared) return Effect.fail(prepared)
-    const exempt = this.deliveries !== undefined &&
-      fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries
     const reported = this.deliveries === undefined ? undefined : { record, correlation, acceptedAt: 0 }
-    const tracer = activeTracer(fiber)
-    if (tracer === undefined) {
-      const entry = new Entry(completion, slot, prepared.timestamp, reported, undefined)
-      return this.#place(record, prepared, entry, exempt, mayWait, now)
-    }
-    // No interruption between the start of a span and what ends it.
-    return Effect.uninterruptibleMask((restore) => {
-      const span = startRecordSpan(tracer, record, prepared, this.cluster.settings.clientId)
-      const entry = new Entry(completion, slot, prepared.timestamp, reported, span)
-      if (span === undefined) return restore(this.#place(record, prepared, entry, exempt, mayWait, now))
-      const placed = this.#place(record, withTraceContext(prepared, span), entry, exempt, mayWait, now)
-      return Effect.onError(
-        restore(placed),
-        (cause) => entry.isAccepted ? Effect.void : endUnaccepted(span, cause, this.clock)
-      )
-    })
+    const span = caller.tracer === undefined
+      ? undefined
+      : startRecordSpan(caller.tracer, record, prepared, this.cluster.settings.clientId)
+    const entry = new Entry(completion, slot, prepared.timestamp, reported, span)
+    const pending = span === undefined ? prepared : withTraceContext(prepared, span)
+    const placed = this.#place(record, pending, entry, caller, caller.now)
+    if (placed === Effect.void) return placed
+    const restored = caller.restore(placed)
+    return span === undefined ? restored : Effect.onError(
+      restored,
+      (cause) => entry.isAccepted ? Effect.void : endUnaccepted(span, cause, this.clock)
+    )
   }
 
   /** Many records, in their order. One that is refused fails alone. */
@@ -293,21 +313,23 @@ export class ProducerEngine<C> implements Producer<C> {
     completion: Completion,
     correlation: (index: number) => unknown = () => undefined
   ): Effect.Effect<void> {
-    const from = (start: number): Effect.Effect<void> =>
-      Effect.withFiberRuntime((fiber) => {
-        const end = Math.min(records.length, start + recordsPerTurn)
-        const now = this.now()
-        const timestamp = this.#timestamp()
+    const from = (start: number): Effect.Effect<void> => {
+      const end = Math.min(records.length, start + recordsPerTurn)
+      const turn = this.#calling(true, (caller) => {
         for (let i = start; i < end; i++) {
-          const submitted = this.#submit(records[i]!, correlation(i), completion, i, fiber, now, timestamp)
+          const submitted = this.#submit(records[i]!, correlation(i), completion, i, caller)
           if (submitted === Effect.void) continue
-          return Effect.zipRight(
-            Effect.catchAll(submitted, (error) => Effect.sync(() => completion.fail(i, error))),
-            from(i + 1)
-          )
+          return Effect.as(Effect.catchAll(submitted, (error) => Effect.sync(() => completion.fail(i, error))), i + 1)
         }
-        return end === records.length ? Effect.void : Effect.zipRight(Effect.yieldNow(), from(end))
+        return Effect.succeed(end)
       })
+      return Effect.flatMap(turn, (next) =>
+        next === records.length
+          ? Effect.void
+          : next === end
+          ? Effect.zipRight(Effect.yieldNow(), from(next))
+          : from(next))
+    }
     return from(0)
   }
 
@@ -320,26 +342,26 @@ export class ProducerEngine<C> implements Producer<C> {
     record: AnyRecord,
     pending: PendingRecord,
     entry: Entry,
-    exempt: boolean,
-    mayWait: boolean,
+    caller: Caller,
     now: number
   ): Effect.Effect<void, ProduceError> {
+    const { exempt } = caller
     if (this.#isClosedTo(exempt)) return Effect.fail(producerClosed())
     if (!this.topics.has(record.topic.name)) {
       return Effect.zipRight(
         this.#loadTopic(record.topic.name, exempt),
-        Effect.suspend(() => this.#place(record, pending, entry, exempt, mayWait, this.now()))
+        Effect.suspend(() => this.#place(record, pending, entry, caller, this.now()))
       )
     }
     const partition = this.topics.choose(record, pending)
-    if (partition === undefined) return this.#unknownPartition(record, pending, entry, exempt, mayWait)
+    if (partition === undefined) return this.#unknownPartition(record, pending, entry, caller)
     if ("_tag" in partition) return Effect.fail(partition)
     if (this.accumulator.append(partition, pending, entry, now, exempt)) {
       entry.accepted(now)
       if (this.accumulator.hasNews(partition)) this.onReady(partition.leader)
       return Effect.void
     }
-    if (!mayWait) return Effect.fail(bufferFull(record, this.settings.bufferBytes))
+    if (!caller.mayWait) return Effect.fail(bufferFull(record, this.settings.bufferBytes))
     return cancelable((resume) => {
       const { accumulator } = this
       // It may have closed since: nobody would send this one away.
@@ -370,14 +392,13 @@ export class ProducerEngine<C> implements Producer<C> {
     record: AnyRecord,
     pending: PendingRecord,
     entry: Entry,
-    exempt: boolean,
-    mayWait: boolean
+    caller: Caller
   ): Effect.Effect<void, ProduceError> {
     const { name } = record.topic
-    return this.#unlessClosed(this.cluster.refresh, exempt).pipe(
+    return this.#unlessClosed(this.cluster.refresh, caller.exempt).pipe(
       Effect.flatMap(() => {
         const count = this.topics.partitionCount(name)
-        if (record.partition! < count) return this.#place(record, pending, entry, exempt, mayWait, this.now())
+        if (record.partition! < count) return this.#place(record, pending, entry, caller, this.now())
         return Effect.fail(
           fromCode(3, {
             operation: "Produce",
