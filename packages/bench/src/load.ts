@@ -16,7 +16,9 @@ export class Load {
   readonly #deadline: number
   #unseen = 0
 
-  constructor(options: { readonly first: number; readonly records: number; readonly seconds: number; readonly rate: number }) {
+  constructor(
+    options: { readonly first: number; readonly records: number; readonly seconds: number; readonly rate: number }
+  ) {
     this.start = this.#next = this.#first = options.first
     this.#end = options.first + options.records
     this.rate = options.rate

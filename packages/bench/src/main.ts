@@ -1,98 +1,226 @@
 /**
- * Sluice beside raw kafkajs on a real broker, in one run, the cases in turn:
- * rate, CPU of the client per record, peak memory, ratios.
+ * `pnpm bench`: Sluice beside other clients, in one run, the clients in turn within each workload: rate, CPU of the client
+ * per record, latency of the acknowledgement, peak memory, and ratios to raw kafkajs. The exit code is 0 if every
+ * measurement came to its end, and what it sent is in the log.
  */
-import { execFile } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { parseArgs, promisify } from "node:util"
+import { mkdirSync, writeFileSync } from "node:fs"
+import { availableParallelism, totalmem } from "node:os"
+import { join, relative } from "node:path"
 
+import { defaultKafkaVersion, javaMissing } from "@sluice/test/support/jars"
 import { startKafka } from "@sluice/test/support/kafka"
-import { createTopic } from "@sluice/test/support/topics"
 
-import type { Measured } from "./measure.ts"
+import { chartOf } from "./chart.ts"
+import type { Job, Measured } from "./client.ts"
+import { inDigits, inMicros, inShort } from "./format.ts"
+import { OptionError, type Options, parseOptions } from "./options.ts"
+import { choose, type Contender, contenders, type Entry, type Workload } from "./plan.ts"
+import { missing, runJob } from "./programs.ts"
+import { Progress } from "./progress.ts"
+import { valueSize } from "./records.ts"
+import { cpuOf, rateOf, Results } from "./results.ts"
+import { tableOf } from "./tables.ts"
+import { openTopics, type Topics } from "./topics.ts"
 
-const help = `pnpm bench [--records 1000000] [--rounds 3] [--partitions 3] [--brokers host:port]
+/** Sent in each process before its clock starts. */
+const warmUpRecords = 50_000
 
-Without --brokers it starts Apache Kafka (needs Java 17 and Maven).`
+/** What a measurement takes beside its measured part, in seconds: at a guess. */
+const besides = 2.5
 
-const { values } = parseArgs({
-  options: {
-    records: { type: "string", default: "1000000" },
-    rounds: { type: "string", default: "3" },
-    partitions: { type: "string", default: "3" },
-    brokers: { type: "string" },
-    help: { type: "boolean", default: false }
+/** The round that warms up the broker. */
+const warmUpRound = { records: 50_000, seconds: 1 }
+
+const contenderOf = ({ contender }: Entry): Contender => contenders.find(({ id }) => id === contender)!
+
+const inBrief = (measured: Measured): string =>
+  `${inShort(rateOf(measured))} records/s, ${inDigits(cpuOf(measured))} µs CPU` +
+  (measured.latency === undefined
+    ? ""
+    : `, p50 ${inMicros(measured.latency.p50)}, p99 ${inMicros(measured.latency.p99)}`)
+
+/** One measurement, and whether what it sent is there. */
+const measure = async (
+  entry: Entry,
+  options: Pick<Options, "partitions" | "rate" | "records" | "seconds">,
+  cluster: { readonly brokers: string; readonly topics: Topics } | undefined,
+  filled?: { readonly topic: string; readonly records: number }
+): Promise<Measured> => {
+  const contender = contenderOf(entry)
+  const target = contender.isNull === true ? undefined : cluster!
+  const topic = filled?.topic ?? (target === undefined ? "bench" : await target.topics.create(options.partitions))
+  try {
+    const job: Job = {
+      client: contender.module,
+      mode: entry.mode,
+      brokers: target?.brokers ?? "",
+      topic,
+      partitions: options.partitions,
+      idempotent: contender.idempotent,
+      warmUp: Math.min(warmUpRecords, options.records),
+      records: filled?.records ?? options.records,
+      seconds: options.seconds,
+      rate: options.rate
+    }
+    const measured = await runJob(contender, job)
+    const logged = target === undefined ? measured.total : await target.topics.count(topic)
+    if (logged !== measured.total) {
+      throw new Error(`${measured.total} records were acknowledged, and ${logged} are in the log`)
+    }
+    return measured
+  } finally {
+    if (target !== undefined && filled === undefined) await target.topics.remove(topic)
   }
-})
-if (values.help) {
-  console.log(help)
-  process.exit(0)
 }
-const records = Number(values.records)
-const rounds = Number(values.rounds)
-const partitions = Number(values.partitions)
 
-const run = promisify(execFile)
-const runCase = async (name: string, brokers: string, topic: string, count: number): Promise<Measured> => {
-  const file = fileURLToPath(new URL(`cases/${name}.ts`, import.meta.url))
-  const { stdout } = await run(process.execPath, ["--no-warnings", file, brokers, topic, String(count)], {
-    maxBuffer: 1 << 24,
-    timeout: 180_000
+/** The entries of a workload, one after the other, every second round backwards. */
+const runWorkload = async (
+  workload: Workload,
+  round: number,
+  options: Options,
+  cluster: { readonly brokers: string; readonly topics: Topics } | undefined,
+  onEach: {
+    readonly begin: (entry: Entry) => void
+    readonly end: (entry: Entry, result: Measured | Error) => void
+  }
+): Promise<void> => {
+  const limits = round === 0
+    ? {
+      ...options,
+      records: Math.min(options.records, warmUpRound.records),
+      seconds: Math.min(options.seconds, warmUpRound.seconds)
+    }
+    : options
+  const attempt = async (entry: Entry, filled?: { readonly topic: string; readonly records: number }) => {
+    onEach.begin(entry)
+    const result = await measure(entry, limits, cluster, filled).catch((error: unknown) =>
+      error instanceof Error ? error : new Error(String(error))
+    )
+    onEach.end(entry, result)
+  }
+  const entries = round % 2 === 0 ? workload.entries : workload.entries.toReversed()
+  if (workload.id !== "consume") {
+    for (const entry of entries) await attempt(entry)
+    return
+  }
+  // All read the same log, which none of them has written.
+  const { brokers, topics } = cluster!
+  const topic = await topics.create(options.partitions)
+  try {
+    await runJob(contenders[0]!, {
+      client: "sluice",
+      mode: "sendAll",
+      brokers,
+      topic,
+      partitions: options.partitions,
+      idempotent: true,
+      warmUp: 0,
+      records: limits.records,
+      seconds: 600,
+      rate: options.rate
+    })
+    for (const entry of entries) await attempt(entry, { topic, records: limits.records })
+  } finally {
+    await topics.remove(topic)
+  }
+}
+
+const conditions = ({ brokers, partitions, rate, records, rounds, seconds }: Options): string => {
+  const kafka = brokers === undefined
+    ? `Apache Kafka ${defaultKafkaVersion}, one broker on the same machine, its log in memory where there is room`
+    : "a cluster that ran already"
+  return `${
+    new Date().toISOString().slice(0, 10)
+  }: Node ${process.versions.node} on ${process.platform} ${process.arch}, ` +
+    `${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB; ${kafka}; ${partitions} partitions; ` +
+    `values of ${valueSize} bytes, keys of 10; acks all; up to ${
+      records.toLocaleString("en")
+    } records or ${seconds} s a ` +
+    `measurement; open loop at ${rate.toLocaleString("en")} records/s; medians of ${rounds} round${
+      rounds === 1 ? "" : "s"
+    }`
+}
+
+const main = async (options: Options): Promise<boolean> => {
+  const absent = contenders.filter(({ id }) => options.clients.includes(id)).flatMap((contender) => {
+    const reason = missing(contender)
+    return reason === undefined ? [] : [{ id: contender.id, reason }]
   })
-  return JSON.parse(stdout.trim().split("\n").at(-1)!)
-}
+  if (absent.length > 0 && options.named) {
+    throw new OptionError(absent.map(({ id, reason }) => `${id}: ${reason}`).join("\n"))
+  }
+  const clients = options.clients.filter((client) => !absent.some(({ id }) => id === client))
+  const workloads = choose(options.cases, clients)
+  const entries = workloads.flatMap((workload) => workload.entries)
+  if (entries.length === 0) throw new OptionError("none of these clients knows any of these cases")
+  const needsKafka = workloads.some(({ entries, id }) =>
+    id === "consume" || entries.some((e) => contenderOf(e).isNull !== true)
+  )
+  if (needsKafka && options.brokers === undefined) {
+    const reason = javaMissing()
+    if (reason !== undefined) throw new OptionError(`${reason}; or name a cluster with --brokers`)
+  }
 
-const results = new Map<string, Array<Measured>>()
-const kafka = values.brokers === undefined ? await startKafka({ heap: "1g" }) : undefined
-const brokers = values.brokers ?? kafka!.brokers
-try {
-  for (let round = 0; round <= rounds; round++) {
-    const warmUp = round === 0
-    for (const client of round % 2 === 0 ? ["sluice", "kafkajs"] : ["kafkajs", "sluice"]) {
-      const topic = await createTopic(brokers, { partitions })
-      const count = warmUp ? Math.min(records, 50_000) : records
-      for (const [mode, expected] of [["Produce", count], ["Consume", count + 1]] as const) {
-        const measured = await runCase(`${client}${mode}`, brokers, topic, mode === "Produce" ? count : expected)
-        const label = `${mode.toLowerCase()} ${client}`
-        console.error(
-          `${warmUp ? "warm-up" : `round ${round}`}  ${label.padEnd(16)} ${rate(measured)}  ${cpu(measured)}`
-        )
-        if (!warmUp) results.set(label, [...results.get(label) ?? [], measured])
+  const rounds = Array.from({ length: options.rounds + (options.warmUp ? 1 : 0) }, (_, i) => options.warmUp ? i : i + 1)
+  const progress = new Progress(rounds.length * entries.length, (options.seconds * 0.7 + besides) * 1_000)
+  const results = new Results()
+  const failures: Array<string> = []
+  const kafka = needsKafka && options.brokers === undefined ? await startKafka({ heap: "1g" }) : undefined
+  const brokers = options.brokers ?? kafka?.brokers
+  const topics = brokers === undefined ? undefined : await openTopics(brokers)
+  try {
+    for (const round of rounds) {
+      for (const workload of workloads) {
+        const what = (entry: Entry) =>
+          `${round === 0 ? "warm-up" : `round ${round}/${options.rounds}`}  ${workload.id}  ${
+            contenderOf(entry).label
+          } ${entry.mode}`
+        await runWorkload(workload, round, options, topics === undefined ? undefined : { brokers: brokers!, topics }, {
+          begin: (entry) => progress.begin(what(entry)),
+          end: (entry, result) => {
+            const failed = result instanceof Error
+            if (failed) failures.push(`${what(entry)}: ${result.message}`)
+            progress.end(what(entry), failed ? `FAILED: ${result.message}` : inBrief(result))
+            if (round > 0) results.add(entry, round, failed ? undefined : result)
+          }
+        })
       }
     }
+  } finally {
+    await topics?.close()
+    await kafka?.stop()
   }
-} finally {
-  await kafka?.stop()
-}
 
-function rate({ records, seconds }: Measured): string {
-  return `${Math.round(records / seconds).toLocaleString("en")} records/s`
-}
-
-function cpu({ cpuSeconds, records }: Measured): string {
-  return `${(cpuSeconds / records * 1e6).toFixed(2)} µs CPU`
-}
-
-const median = (numbers: ReadonlyArray<number>): number => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!
-const ratios = (mode: string, of: (measured: Measured) => number): number =>
-  median(results.get(`${mode} sluice`)!.map((measured, i) => of(measured) / of(results.get(`${mode} kafkajs`)![i]!)))
-
-console.log(
-  `\n${records.toLocaleString("en")} records of 200 bytes, ${partitions} partitions, ${rounds} rounds, medians\n`
-)
-console.log("| case | records/s | CPU µs/record | peak RSS MB |\n|---|---|---|---|")
-for (const [label, list] of results) {
-  const m = (of: (measured: Measured) => number) => median(list.map(of))
-  console.log(
-    `| ${label} | ${Math.round(m((x) => x.records / x.seconds)).toLocaleString("en")} | ${
-      m((x) => x.cpuSeconds / x.records * 1e6).toFixed(2)
-    } | ${Math.round(m((x) => x.peakRssMb))} |`
+  const tables = [
+    `${conditions(options)}.`,
+    ...workloads.map((workload) => tableOf(workload, results)),
+    ...absent.map(({ id, reason }) => `Left out: ${id}: ${reason}`),
+    ...failures.map((failure) => `Failed: ${failure}`)
+  ].join("\n\n")
+  console.log(`\n${tables}`)
+  mkdirSync(options.out, { recursive: true })
+  writeFileSync(join(options.out, "tables.md"), `${tables}\n`)
+  writeFileSync(join(options.out, "chart.svg"), chartOf(workloads, results))
+  const raw = workloads.flatMap((workload) =>
+    results.rows(workload).map(({ entry, rounds }) => ({ workload: workload.id, ...entry, rounds }))
   )
-}
-for (const mode of ["produce", "consume"]) {
-  console.log(
-    `\n${mode}: ${ratios(mode, (x) => x.records / x.seconds).toFixed(2)} times kafkajs' rate at ${
-      ratios(mode, (x) => x.cpuSeconds / x.records).toFixed(2)
-    } of its CPU per record`
+  writeFileSync(
+    join(options.out, "results.json"),
+    `${JSON.stringify({ conditions: conditions(options), results: raw }, null, 2)}\n`
   )
+  console.log(`\nTables, chart.svg and results.json are in ${relative(process.cwd(), options.out) || "."}`)
+  return failures.length === 0
+}
+
+// So that the broker ends too.
+process.once("SIGINT", () => process.exit(130))
+
+try {
+  const options = parseOptions(process.argv.slice(2))
+  if (typeof options === "string") console.log(options)
+  else process.exitCode = await main(options) ? 0 : 1
+} catch (error) {
+  if (!(error instanceof OptionError)) throw error
+  console.error(error.message)
+  process.exitCode = 2
 }

@@ -49,7 +49,10 @@ export const connect: Connect = async ({ brokers, idempotent, mode, partitions, 
 
   const scope = Effect.runSync(Scope.make())
   const producer = await Effect.runPromise(
-    Producer.make<number>({ idempotent }).pipe(Effect.provide(await Effect.runPromise(Layer.buildWithScope(live, scope))), Scope.extend(scope))
+    Producer.make<number>({ idempotent }).pipe(
+      Effect.provide(await Effect.runPromise(Layer.buildWithScope(live, scope))),
+      Scope.extend(scope)
+    )
   )
 
   const chunks = <A>(load: Load, size: number, element: (index: number) => A): Stream.Stream<A> =>

@@ -1,0 +1,117 @@
+import { join, resolve } from "node:path"
+import { parseArgs } from "node:util"
+
+import { contenders, modes } from "./plan.ts"
+import { chunkSize } from "./records.ts"
+
+/** Where results go by default; git ignores it. */
+const defaultOut = join(import.meta.dirname, "..", "..", "..", ".cache", "bench")
+
+const help = `Usage: pnpm bench [options]
+
+Measures Sluice beside other clients, on Apache Kafka and on a transport that answers at once.
+What each case does, and how to read it: docs/benchmarks.md.
+
+  --cases <a,b>       of ${modes.join(", ")}; default all
+  --clients <a,b>     of ${contenders.map(({ id }) => id).join(", ")};
+                      default all that are installed
+  --rounds <n>        measured rounds, after one to warm up; default 3
+  --records <n>       a measurement ends after so many records, in thousands; default 1000000
+  --seconds <n>       or after so long; default 5
+  --rate <n>          records a second in the open loop; default 10000
+  --partitions <n>    of each topic; default 3
+  --brokers <h:p,..>  a cluster that runs already; by default Apache Kafka is started, with Java 17 and Maven
+  --out <directory>   where tables.md, chart.svg and results.json go; default .cache/bench
+  --no-warm-up        leaves out the round that warms up the broker
+  --help              prints this`
+
+/** What a run is told. */
+export interface Options {
+  readonly cases: ReadonlyArray<string>
+  readonly clients: ReadonlyArray<string>
+  /** Whether clients were asked for by name: one that is missing is an error then. */
+  readonly named: boolean
+  readonly rounds: number
+  readonly records: number
+  readonly seconds: number
+  readonly rate: number
+  readonly partitions: number
+  readonly brokers: string | undefined
+  readonly out: string
+  readonly warmUp: boolean
+}
+
+/** What is wrong with the arguments, for the user. */
+export class OptionError extends Error {}
+
+const listOf = (option: string, text: string | undefined, known: ReadonlyArray<string>): ReadonlyArray<string> => {
+  if (text === undefined) return known
+  const names = text.split(",").map((name) => name.trim()).filter((name) => name !== "")
+  if (names.length === 0) throw new OptionError(`--${option} names none`)
+  for (const name of names) {
+    if (!known.includes(name)) {
+      throw new OptionError(`--${option}: there is no "${name}"; there are ${known.join(", ")}`)
+    }
+  }
+  return names
+}
+
+const number = (option: string, text: string, limits: { readonly max: number; readonly whole: boolean }): number => {
+  const value = Number(text)
+  if (text.trim() === "" || !(value > 0) || value > limits.max || (limits.whole && !Number.isInteger(value))) {
+    throw new OptionError(
+      `--${option} must be a ${limits.whole ? "whole " : ""}number above 0, and up to ${limits.max}; it is "${text}"`
+    )
+  }
+  return value
+}
+
+/** Reads the arguments; the text of the help if that is asked for. Throws {@link OptionError}. */
+export const parseOptions = (args: ReadonlyArray<string>): Options | string => {
+  const { values } = (() => {
+    try {
+      return parseArgs({
+        // `pnpm bench -- --help` hands the dashes on.
+        args: args[0] === "--" ? args.slice(1) : Array.from(args),
+        options: {
+          "cases": { type: "string" },
+          "clients": { type: "string" },
+          "rounds": { type: "string", default: "3" },
+          "records": { type: "string", default: "1000000" },
+          "seconds": { type: "string", default: "5" },
+          "rate": { type: "string", default: "10000" },
+          "partitions": { type: "string", default: "3" },
+          "brokers": { type: "string" },
+          "out": { type: "string", default: defaultOut },
+          "no-warm-up": { type: "boolean", default: false },
+          "help": { type: "boolean", short: "h", default: false }
+        }
+      })
+    } catch (error) {
+      throw new OptionError((error as Error).message)
+    }
+  })()
+  if (values.help) return help
+  const records = number("records", values.records, { max: 1e9, whole: true })
+  if (records % chunkSize !== 0) throw new OptionError(`--records must be a multiple of ${chunkSize}; it is ${records}`)
+  const { brokers } = values
+  for (const broker of brokers?.split(",") ?? []) {
+    if (!/^[^\s:]+:\d+$/.test(broker)) {
+      throw new OptionError(`--brokers must be host:port,host:port; it is "${brokers}"`)
+    }
+  }
+  if (values.out.trim() === "") throw new OptionError("--out names no directory")
+  return {
+    cases: listOf("cases", values.cases, modes),
+    clients: listOf("clients", values.clients, contenders.map(({ id }) => id)),
+    named: values.clients !== undefined,
+    rounds: number("rounds", values.rounds, { max: 1_000, whole: true }),
+    records,
+    seconds: number("seconds", values.seconds, { max: 3_600, whole: false }),
+    rate: number("rate", values.rate, { max: 1e7, whole: true }),
+    partitions: number("partitions", values.partitions, { max: 10_000, whole: true }),
+    brokers,
+    out: resolve(values.out),
+    warmUp: !values["no-warm-up"]
+  }
+}

@@ -1,0 +1,54 @@
+import type { Measured } from "./client.ts"
+import { baseline, contenders, type Entry, type Workload } from "./plan.ts"
+
+/** One row of a workload, with what its rounds came to: undefined for a round that failed. */
+export interface Row {
+  readonly entry: Entry
+  readonly label: string
+  readonly rounds: ReadonlyArray<Measured | undefined>
+}
+
+/** What a measurement comes to. */
+export const rateOf = ({ records, seconds }: Measured): number => records / seconds
+/** Microseconds a record. */
+export const cpuOf = ({ cpuSeconds, records }: Measured): number => cpuSeconds / records * 1e6
+
+/** The middle one, or between the two in the middle; undefined of none. */
+export const median = (numbers: ReadonlyArray<number>): number | undefined => {
+  const sorted = numbers.toSorted((one, other) => one - other)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 0 && sorted.length > 0 ? (sorted[middle - 1]! + sorted[middle]!) / 2 : sorted[middle]
+}
+
+/** Measurements of a run, by workload, entry and round. */
+export class Results {
+  readonly #measured = new Map<Entry, Array<Measured | undefined>>()
+
+  add(entry: Entry, round: number, measured: Measured | undefined): void {
+    const rounds = this.#measured.get(entry) ?? []
+    rounds[round - 1] = measured
+    this.#measured.set(entry, rounds)
+  }
+
+  rows(workload: Workload): ReadonlyArray<Row> {
+    return workload.entries.map((entry) => ({
+      entry,
+      label: contenders.find(({ id }) => id === entry.contender)!.label,
+      rounds: Array.from(this.#measured.get(entry) ?? [])
+    }))
+  }
+}
+
+/** The median over the rounds. */
+export const over = ({ rounds }: Row, of: (measured: Measured) => number | undefined): number | undefined =>
+  median(rounds.flatMap((measured) => measured === undefined ? [] : of(measured) ?? []))
+
+/** The median of the ratios to the baseline of the same round; undefined on the null transport, which is not comparable. */
+export const ratio = (row: Row, rows: ReadonlyArray<Row>, of: (measured: Measured) => number): number | undefined => {
+  const base = rows.find(({ entry }) => entry.contender === baseline)
+  if (base === undefined || row.entry.contender === "sluice-null") return undefined
+  return median(row.rounds.flatMap((measured, round) => {
+    const other = base.rounds[round]
+    return measured === undefined || other === undefined ? [] : of(measured) / of(other)
+  }))
+}

@@ -1,0 +1,35 @@
+import { randomBytes } from "node:crypto"
+
+import { Kafka, logLevel } from "kafkajs"
+
+/** The topics of a run: a new one for each measurement, and gone after it. */
+export interface Topics {
+  readonly create: (partitions: number) => Promise<string>
+  /** How many records are in its log. */
+  readonly count: (topic: string) => Promise<number>
+  readonly remove: (topic: string) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** Over kafkajs' admin client: none of the clients that are measured does it for itself. */
+export const openTopics = async (brokers: string): Promise<Topics> => {
+  const admin = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING }).admin()
+  await admin.connect()
+  return {
+    create: async (partitions) => {
+      const topic = `bench-${randomBytes(4).toString("hex")}`
+      await admin.createTopics({
+        waitForLeaders: true,
+        // Deleted logs go at once: a run writes gigabytes.
+        topics: [{ topic, numPartitions: partitions, configEntries: [{ name: "file.delete.delay.ms", value: "1000" }] }]
+      })
+      return topic
+    },
+    count: async (topic) => {
+      const partitions = await admin.fetchTopicOffsets(topic)
+      return partitions.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+    },
+    remove: (topic) => admin.deleteTopics({ topics: [topic] }),
+    close: () => admin.disconnect()
+  }
+}
