@@ -18,7 +18,7 @@ import (
 
 const (
 	valueSize       = 200
-	valueCount      = 65_536
+	valueCount      = 16_384
 	keyCount        = 4_096
 	recordsInFlight = 1_000
 	// So many records share one look at the clock, and one latency that is kept.

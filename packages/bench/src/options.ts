@@ -56,14 +56,17 @@ const listOf = (option: string, text: string | undefined, known: ReadonlyArray<s
   return names
 }
 
-const number = (option: string, text: string, limits: { readonly max: number; readonly whole: boolean }): number => {
-  const value = Number(text)
-  if (text.trim() === "" || !(value > 0) || value > limits.max || (limits.whole && !Number.isInteger(value))) {
-    throw new OptionError(
-      `--${option} must be a ${limits.whole ? "whole " : ""}number above 0, and up to ${limits.max}; it is "${text}"`
-    )
-  }
-  return value
+const isNumber = (text: string, max: number): boolean => text.trim() !== "" && Number(text) > 0 && Number(text) <= max
+
+/** A whole number above 0. Throws {@link OptionError}. */
+export const whole = (option: string, text: string, max: number): number => {
+  if (isNumber(text, max) && Number.isInteger(Number(text))) return Number(text)
+  throw new OptionError(`--${option} must be a whole number from 1 to ${max}; it is "${text}"`)
+}
+
+const positive = (option: string, text: string, max: number): number => {
+  if (isNumber(text, max)) return Number(text)
+  throw new OptionError(`--${option} must be a number above 0, and up to ${max}; it is "${text}"`)
 }
 
 /** Reads the arguments; the text of the help if that is asked for. Throws {@link OptionError}. */
@@ -92,7 +95,7 @@ export const parseOptions = (args: ReadonlyArray<string>): Options | string => {
     }
   })()
   if (values.help) return help
-  const records = number("records", values.records, { max: 1e9, whole: true })
+  const records = whole("records", values.records, 1e9)
   if (records % chunkSize !== 0) throw new OptionError(`--records must be a multiple of ${chunkSize}; it is ${records}`)
   const { brokers } = values
   for (const broker of brokers?.split(",") ?? []) {
@@ -105,11 +108,11 @@ export const parseOptions = (args: ReadonlyArray<string>): Options | string => {
     cases: listOf("cases", values.cases, modes),
     clients: listOf("clients", values.clients, contenders.map(({ id }) => id)),
     named: values.clients !== undefined,
-    rounds: number("rounds", values.rounds, { max: 1_000, whole: true }),
+    rounds: whole("rounds", values.rounds, 1_000),
     records,
-    seconds: number("seconds", values.seconds, { max: 3_600, whole: false }),
-    rate: number("rate", values.rate, { max: 1e7, whole: true }),
-    partitions: number("partitions", values.partitions, { max: 10_000, whole: true }),
+    seconds: positive("seconds", values.seconds, 3_600),
+    rate: whole("rate", values.rate, 1e7),
+    partitions: whole("partitions", values.partitions, 10_000),
     brokers,
     out: resolve(values.out),
     warmUp: !values["no-warm-up"]

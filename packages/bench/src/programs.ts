@@ -67,10 +67,13 @@ const javaArguments = async ({ id }: Contender, job: Job, directory: string): Pr
   ]
 }
 
+/** What a process of ours needs in its environment: its sources compiled are kept, or it would measure that too. */
+const workerEnvironment = { ...process.env, NODE_COMPILE_CACHE: join(cache, "compiled") }
+
 /** Runs a program to its end: its output, or why there is none. */
 const outputOf = (program: string, args: ReadonlyArray<string>, timeout: number): Promise<string> =>
   new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: workerEnvironment })
     let output = ""
     let errors = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -99,18 +102,23 @@ const outputOf = (program: string, args: ReadonlyArray<string>, timeout: number)
     })
   })
 
+/** Runs a program that prints what it has measured in its last line. */
+const measuredBy = async (program: string, args: ReadonlyArray<string>, { seconds }: Job): Promise<Measured> => {
+  const output = await outputOf(program, args, 60_000 + 3_000 * seconds)
+  return JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Measured
+}
+
+/** Runs one measurement in Node, by that file or a copy of it. */
+export const runWorker = (file: string, job: Job): Promise<Measured> =>
+  measuredBy(process.execPath, ["--no-warnings", file, JSON.stringify(job)], job)
+
 /** Runs one measurement in a process of its own. */
 export const runJob = async (contender: Contender, job: Job): Promise<Measured> => {
+  if (contender.module === "sarama") return measuredBy(saramaBinary, [JSON.stringify(job)], job)
+  if (contender.module !== "java") return runWorker(join(import.meta.dirname, "worker.ts"), job)
   const directory = mkdtempSync(join(tmpdir(), "sluice-bench-"))
   try {
-    const json = JSON.stringify(job)
-    const [program, args] = contender.module === "java"
-      ? ["java", await javaArguments(contender, job, directory)] as const
-      : contender.module === "sarama"
-      ? [saramaBinary, [json]] as const
-      : [process.execPath, ["--no-warnings", join(import.meta.dirname, "worker.ts"), json]] as const
-    const output = await outputOf(program, args, 60_000 + 3_000 * job.seconds)
-    return JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Measured
+    return await measuredBy("java", await javaArguments(contender, job, directory), job)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

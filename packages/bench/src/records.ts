@@ -4,7 +4,7 @@
 export const valueSize = 200
 
 /** So many different values, made before the clock starts; then they come again. */
-export const valueCount = 65_536
+export const valueCount = 16_384
 
 /** So many different keys; it divides the number of values, so that a key has always the same ones, in the same order. */
 export const keyCount = 4_096

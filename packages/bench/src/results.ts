@@ -13,12 +13,16 @@ export const rateOf = ({ records, seconds }: Measured): number => records / seco
 /** Microseconds a record. */
 export const cpuOf = ({ cpuSeconds, records }: Measured): number => cpuSeconds / records * 1e6
 
-/** The middle one, or between the two in the middle; undefined of none. */
-export const median = (numbers: ReadonlyArray<number>): number | undefined => {
+/** The value below which that share of the numbers is, between two of them where it falls there; undefined of none. */
+export const quantile = (numbers: ReadonlyArray<number>, share: number): number | undefined => {
   const sorted = numbers.toSorted((one, other) => one - other)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 0 && sorted.length > 0 ? (sorted[middle - 1]! + sorted[middle]!) / 2 : sorted[middle]
+  const position = (sorted.length - 1) * share
+  const below = sorted[Math.floor(position)]
+  return below === undefined ? undefined : below + (sorted[Math.ceil(position)]! - below) * (position % 1)
 }
+
+/** The middle one, or between the two in the middle; undefined of none. */
+export const median = (numbers: ReadonlyArray<number>): number | undefined => quantile(numbers, 0.5)
 
 /** Measurements of a run, by workload, entry and round. */
 export class Results {
