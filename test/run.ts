@@ -208,7 +208,10 @@ const counted = async (node: string, script: string, timeout: number): Promise<C
 
 const docs = (): Promise<Counts> => counted(process.execPath, join(root, "test", "docs.ts"), 5 * minute)
 
-/** A million records through a real broker and back, counted and in order, beside kafkajs; the numbers are printed. */
+/**
+ * Some of the benchmarks, once and briefly: records through a real broker and back, counted and in order, beside kafkajs.
+ * It shows that they run, and how fast at about; `pnpm bench` measures.
+ */
 const benchmark = async (): Promise<Counts> => {
   const missing = process.env["KAFKA_BROKERS"] ? undefined : javaMissing()
   if (missing !== undefined) {
@@ -216,8 +219,11 @@ const benchmark = async (): Promise<Counts> => {
     return inCi ? oneFailed : { ...none, skipped: 1 }
   }
   const main = join(root, "packages", "bench", "src", "main.ts")
+  const choice = ["--cases", "sendAll,pipe,send-1,consume", "--clients", "sluice,kafkajs"]
+  const size = ["--rounds", "1", "--no-warm-up", "--records", "300000", "--seconds", "2"]
+  const out = ["--out", join(cache, "bench-brief")]
   const brokers = process.env["KAFKA_BROKERS"] ? ["--brokers", process.env["KAFKA_BROKERS"]] : []
-  const { code } = await run(process.execPath, ["--no-warnings", main, "--rounds", "1", ...brokers], {
+  const { code } = await run(process.execPath, ["--no-warnings", main, ...choice, ...size, ...out, ...brokers], {
     timeout: 10 * minute,
     output: "shown"
   })

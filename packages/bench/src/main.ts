@@ -167,7 +167,10 @@ const main = async (options: Options): Promise<boolean> => {
   const failures: Array<string> = []
   const kafka = needsKafka && options.brokers === undefined ? await startKafka({ heap: "1g" }) : undefined
   const brokers = options.brokers ?? kafka?.brokers
-  const topics = brokers === undefined ? undefined : await openTopics(brokers)
+  const topics = brokers === undefined ? undefined : await openTopics(brokers).catch(async (error: Error) => {
+    await kafka?.stop()
+    throw options.brokers === undefined ? error : new OptionError(`--brokers ${brokers}: ${error.message}`)
+  })
   try {
     for (const round of rounds) {
       for (const workload of workloads) {
