@@ -32,21 +32,20 @@ const text = (x: number, y: number, content: string, kind: string): string =>
 /** A title, and a line a row with its two bars; gives its height too. */
 const part = (workload: Workload, rows: ReadonlyArray<Row>, top: number): readonly [svg: string, height: number] => {
   const lines = [text(margin, top + 16, workload.title, "title")]
-  for (const [panel, kind] of workload.bars.entries()) {
-    const { format, of, title } = bars[kind]
+  for (const [panel, figure] of workload.bars.entries()) {
+    const { format, of, title } = bars[figure]
     const left = margin + labelWidth + panel * (panelWidth + numberWidth)
     const values = rows.map((row) => over(row, of))
     const longest = Math.max(...values.map((value) => value ?? 0), Number.MIN_VALUE)
     lines.push(text(left, top + 38, title, "heading"))
     for (const [index, value] of values.entries()) {
       const y = top + 48 + index * rowHeight
-      const isOurs = rows[index]!.entry.contender.startsWith("sluice")
+      const { contender } = rows[index]!.entry
+      const kind = contender === "sluice" ? "ours" : contender === "sluice-null" ? "null" : "theirs"
       const length = Math.max(1, (value ?? 0) / longest * panelWidth)
       if (value !== undefined) {
         lines.push(
-          `<rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2" class="${
-            isOurs ? "ours" : "theirs"
-          }"/>`
+          `<rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${barHeight}" rx="2" class="${kind}"/>`
         )
       }
       lines.push(
@@ -66,12 +65,13 @@ svg { background: #ffffff; font: 12px system-ui, sans-serif; }
 .heading, .number { fill: #59636e; }
 .label { fill: #1f2328; }
 .ours { fill: #0969da; }
+.null { fill: #0969da; opacity: 0.45; }
 .theirs { fill: #afb8c1; }
 @media (prefers-color-scheme: dark) {
   svg { background: #0d1117; }
   .title, .label { fill: #f0f6fc; }
   .heading, .number { fill: #9198a1; }
-  .ours { fill: #4493f8; }
+  .ours, .null { fill: #4493f8; }
   .theirs { fill: #515965; }
 }`
 

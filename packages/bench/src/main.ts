@@ -73,6 +73,13 @@ const measure = async (
   }
 }
 
+const limitsOf = (round: number, options: Options): Options =>
+  round > 0 ? options : {
+    ...options,
+    records: Math.min(options.records, warmUpRound.records),
+    seconds: Math.min(options.seconds, warmUpRound.seconds)
+  }
+
 /** The entries of a workload, one after the other, every second round backwards. */
 const runWorkload = async (
   workload: Workload,
@@ -84,13 +91,7 @@ const runWorkload = async (
     readonly end: (entry: Entry, result: Measured | Error) => void
   }
 ): Promise<void> => {
-  const limits = round === 0
-    ? {
-      ...options,
-      records: Math.min(options.records, warmUpRound.records),
-      seconds: Math.min(options.seconds, warmUpRound.seconds)
-    }
-    : options
+  const limits = limitsOf(round, options)
   const attempt = async (entry: Entry, filled?: { readonly topic: string; readonly records: number }) => {
     onEach.begin(entry)
     const result = await measure(entry, limits, cluster, filled).catch((error: unknown) =>
@@ -125,7 +126,7 @@ const runWorkload = async (
   }
 }
 
-const conditions = ({ brokers, partitions, rate, records, rounds, seconds }: Options): string => {
+const conditionsOf = ({ brokers, partitions, rate, records, seconds }: Options, rounds: number): string => {
   const kafka = brokers === undefined
     ? `Apache Kafka ${defaultKafkaVersion}, one broker on the same machine, its log in memory where there is room`
     : "a cluster that ran already"
@@ -162,9 +163,30 @@ const main = async (options: Options): Promise<boolean> => {
   }
 
   const rounds = Array.from({ length: options.rounds + (options.warmUp ? 1 : 0) }, (_, i) => options.warmUp ? i : i + 1)
-  const progress = new Progress(rounds.length * entries.length, (options.seconds * 0.7 + besides) * 1_000)
+  const progress = new Progress(rounds.flatMap((round) => {
+    const { seconds } = limitsOf(round, options)
+    return entries.map(() => (besides + seconds * 0.7) * 1_000)
+  }))
   const results = new Results()
   const failures: Array<string> = []
+  /** Writes what there is so far, so that a run that is ended early leaves its rounds; gives the tables. */
+  const report = (round = options.rounds): string => {
+    const conditions = conditionsOf(options, round)
+    const tables = [
+      `${conditions}.`,
+      ...workloads.map((workload) => tableOf(workload, results)),
+      ...absent.map(({ id, reason }) => `Left out: ${id}: ${reason}`),
+      ...failures.map((failure) => `Failed: ${failure}`)
+    ].join("\n\n")
+    const raw = workloads.flatMap((workload) =>
+      results.rows(workload).map(({ entry, rounds }) => ({ workload: workload.id, ...entry, rounds }))
+    )
+    mkdirSync(options.out, { recursive: true })
+    writeFileSync(join(options.out, "tables.md"), `${tables}\n`)
+    writeFileSync(join(options.out, "chart.svg"), chartOf(workloads, results))
+    writeFileSync(join(options.out, "results.json"), `${JSON.stringify({ conditions, results: raw }, null, 2)}\n`)
+    return tables
+  }
   const kafka = needsKafka && options.brokers === undefined ? await startKafka({ heap: "1g" }) : undefined
   const brokers = options.brokers ?? kafka?.brokers
   const topics = brokers === undefined ? undefined : await openTopics(brokers).catch(async (error: Error) => {
@@ -188,29 +210,14 @@ const main = async (options: Options): Promise<boolean> => {
           }
         })
       }
+      if (round > 0) report(round)
     }
   } finally {
     await topics?.close()
     await kafka?.stop()
   }
 
-  const tables = [
-    `${conditions(options)}.`,
-    ...workloads.map((workload) => tableOf(workload, results)),
-    ...absent.map(({ id, reason }) => `Left out: ${id}: ${reason}`),
-    ...failures.map((failure) => `Failed: ${failure}`)
-  ].join("\n\n")
-  console.log(`\n${tables}`)
-  mkdirSync(options.out, { recursive: true })
-  writeFileSync(join(options.out, "tables.md"), `${tables}\n`)
-  writeFileSync(join(options.out, "chart.svg"), chartOf(workloads, results))
-  const raw = workloads.flatMap((workload) =>
-    results.rows(workload).map(({ entry, rounds }) => ({ workload: workload.id, ...entry, rounds }))
-  )
-  writeFileSync(
-    join(options.out, "results.json"),
-    `${JSON.stringify({ conditions: conditions(options), results: raw }, null, 2)}\n`
-  )
+  console.log(`\n${report()}`)
   console.log(`\nTables, chart.svg and results.json are in ${relative(process.cwd(), options.out) || "."}`)
   return failures.length === 0
 }
