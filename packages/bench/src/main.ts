@@ -205,7 +205,7 @@ const main = async (options: Options): Promise<boolean> => {
           end: (entry, result) => {
             const failed = result instanceof Error
             if (failed) failures.push(`${what(entry)}: ${result.message}`)
-            progress.end(what(entry), failed ? `FAILED: ${result.message}` : inBrief(result))
+            progress.end(what(entry), failed ? `FAILED: ${result.message.split("\n", 1)[0]}` : inBrief(result))
             if (round > 0) results.add(entry, round, failed ? undefined : result)
           }
         })

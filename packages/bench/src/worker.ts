@@ -35,11 +35,21 @@ const consume = async (client: Client): Promise<Measured> => {
   return { records: job.records, total: job.records, ...measured }
 }
 
-const client = await connect(job)
-const measured = job.mode === "consume" ? await consume(client) : await produce(client)
-await client.close()
-const accepted = client.accepted?.()
-if (accepted !== undefined && accepted !== measured.total) {
-  throw new Error(`${measured.total} records were acknowledged, and ${accepted} accepted`)
+const main = async (): Promise<Measured> => {
+  const client = await connect(job)
+  const measured = job.mode === "consume" ? await consume(client) : await produce(client)
+  await client.close()
+  const accepted = client.accepted?.()
+  if (accepted !== undefined && accepted !== measured.total) {
+    throw new Error(`${measured.total} records were acknowledged, and ${accepted} accepted`)
+  }
+  return measured
 }
-console.log(JSON.stringify(measured))
+
+try {
+  console.log(JSON.stringify(await main()))
+} catch (error) {
+  // Whatever a client that failed keeps running is of no interest.
+  console.error(error)
+  process.exit(1)
+}
