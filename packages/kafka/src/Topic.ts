@@ -26,8 +26,8 @@ export interface Header {
  */
 export interface Topic<out Name extends string, in out K, in out V> {
   readonly name: Name
-  readonly key: Serde.Serde<K>
-  readonly value: Serde.Serde<NonNullable<V>>
+  readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+  readonly value: Serde.Serde<NonNullable<V>> | Serde.EffectSerde<NonNullable<V>>
   /** Whether a null value is a `V`. Else producing one does not compile, and consuming one is a deserialization failure. */
   readonly tombstones: boolean
   /** A record to be produced. */
@@ -103,21 +103,25 @@ export type AnyRecord = ProducerRecord<string, any, any>
 export const make: {
   <const Name extends string, K, V>(
     name: Name,
-    options: { readonly key: Serde.Serde<K>; readonly value: Serde.Serde<V>; readonly tombstones: true }
+    options: {
+      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
+      readonly tombstones: true
+    }
   ): Topic<Name, K, V | null>
   <const Name extends string, K, V>(
     name: Name,
     options: {
-      readonly key: Serde.Serde<K>
-      readonly value: Serde.Serde<V>
+      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
       readonly tombstones?: false | undefined
     }
   ): Topic<Name, K, V>
 } = (
   name: string,
   options: {
-    readonly key: Serde.Serde<any>
-    readonly value: Serde.Serde<any>
+    readonly key: Serde.Serde<any> | Serde.EffectSerde<any>
+    readonly value: Serde.Serde<any> | Serde.EffectSerde<any>
     readonly tombstones?: boolean | undefined
   }
 ): Any => {

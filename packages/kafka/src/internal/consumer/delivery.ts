@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
 import type { KafkaError } from "../../KafkaError.ts"
+import { Decoding } from "./decoding.ts"
 import type { AssignedPartition, DeliveredChunk } from "./partition.ts"
 import { Signal } from "./signal.ts"
 
@@ -93,6 +94,7 @@ export class Delivery {
   stop(error?: KafkaError): void {
     if (this.#state !== "open") return
     this.#state = error ?? "ended"
+    for (const partition of this.#partitions.values()) partition.stopDecoding()
     this.wake()
     for (const listener of this.#stopListeners) listener()
   }
@@ -123,9 +125,14 @@ export class Delivery {
     }
     if (this.#state !== "open") return Effect.fail(this.#end)
     const { version } = this.#changed
+    const decodings: Array<Effect.Effect<void>> = []
     for (const partition of this.#partitions.values()) {
       const chunk = this.#takeFrom(partition)
       if (chunk === undefined) continue
+      if (chunk instanceof Decoding) {
+        decodings.push(chunk.start(() => partition.changed.notify()))
+        continue
+      }
       if ("_tag" in chunk) return Effect.fail(Option.some(chunk))
       // To the end of the line.
       this.#partitions.delete(partition.key)
@@ -133,7 +140,8 @@ export class Delivery {
       this.#inHand = partition
       return Effect.succeed(chunk)
     }
-    return Effect.zipRight(this.#changed.wait(version), this.pull)
+    const again = Effect.zipRight(this.#changed.wait(version), this.pull)
+    return decodings.length === 0 ? again : Effect.zipRight(Effect.all(decodings, { discard: true }), again)
   })
 
   /** The next records of one partition; none when it is drained or given up, the delivery has ended, or `goesOn` is over. */
@@ -144,6 +152,10 @@ export class Delivery {
       const { version } = partition.changed
       const chunk = this.#takeFrom(partition)
       if (chunk === undefined) return Effect.zipRight(partition.changed.wait(version), pull)
+      if (chunk instanceof Decoding) {
+        const started = chunk.start(() => partition.changed.notify())
+        return Effect.zipRight(Effect.zipRight(started, partition.changed.wait(version)), pull)
+      }
       return "_tag" in chunk ? Effect.fail(Option.some(chunk)) : Effect.succeed(chunk)
     })
     return pull
@@ -153,8 +165,8 @@ export class Delivery {
     return Option.fromNullable(this.failure)
   }
 
-  #takeFrom(partition: AssignedPartition): Pulled | KafkaError | undefined {
+  #takeFrom(partition: AssignedPartition): Pulled | Decoding | KafkaError | undefined {
     const chunk = partition.take((bytes) => this.#released(partition, bytes))
-    return chunk === undefined || "_tag" in chunk ? chunk : { partition, ...chunk }
+    return chunk === undefined || chunk instanceof Decoding || "_tag" in chunk ? chunk : { partition, ...chunk }
   }
 }

@@ -4,6 +4,7 @@ import { endOffset } from "../kernel/endOffset.ts"
 import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
+import { Decoding, takesEffects } from "./decoding.ts"
 import { decodeRecord, type FetchedRecord } from "./record.ts"
 import { Signal } from "./signal.ts"
 
@@ -61,6 +62,9 @@ export class AssignedPartition {
   #startOffset = 0
   #buffers: Array<{ readonly reader: RecordsReader; readonly from: number; readonly bytes: number }> = []
   #refetches = 0
+  /** What comes next, while its deserializers run. */
+  #decoding: Decoding | undefined
+  readonly #takesEffects: boolean
   /** Why delivery cannot go on. */
   #failure: KafkaError | undefined
 
@@ -69,6 +73,7 @@ export class AssignedPartition {
     this.partition = partition
     this.generation = generation
     this.key = topicPartitionKey({ topic: definition.name, partition })
+    this.#takesEffects = takesEffects(definition)
   }
 
   get topic(): string {
@@ -156,13 +161,21 @@ export class AssignedPartition {
     return true
   }
 
-  /** The next records for the application, or why there are none and will be none. */
-  take(released: Released): DeliveredChunk | KafkaError | undefined {
+  /** The next records for the application, or what has to run first, or why there are none and will be none. */
+  take(released: Released): DeliveredChunk | Decoding | KafkaError | undefined {
     if (this.status !== "active") return undefined
+    if (this.#decoding !== undefined) {
+      const delivered = this.#decoded(this.#decoding, released)
+      if (delivered !== undefined) return delivered
+    }
     while (this.#failure === undefined && this.#buffers.length > 0) {
       const { bytes, from, reader } = this.#buffers[0]!
       const chunk = reader.next(maxChunk)
       if (chunk !== undefined) {
+        if (this.#takesEffects) {
+          this.#refetches = 0
+          return this.#decoding = new Decoding(this.definition, this.partition, this.generation, chunk)
+        }
         const delivered = this.#deliver(chunk, released)
         if (delivered !== undefined) return delivered
       } else if (reader.error !== undefined || reader.nextOffset === from) {
@@ -185,16 +198,38 @@ export class AssignedPartition {
       const view = chunk.records[i]!
       const record = decodeRecord(this.definition, this.partition, this.generation, view)
       if ("_tag" in record) {
-        // Those before it are delivered; the next pull fails.
-        released(this.#goTo(view.offset))
-        this.#fail(record)
-        if (i === 0) return undefined
         records.length = i
-        return this.#delivered(records, view.offset)
+        return this.#undecodable(records, view.offset, record, released)
       }
       records[i] = record
     }
     return this.#delivered(records, chunk.nextOffset)
+  }
+
+  #decoded(decoding: Decoding, released: Released): DeliveredChunk | Decoding | undefined {
+    const { chunk, failure, isDone, records } = decoding
+    if (!isDone) return decoding
+    this.#decoding = undefined
+    return failure === undefined
+      ? this.#delivered(records, chunk.nextOffset)
+      : this.#undecodable(records, chunk.records[records.length]!.offset, failure, released)
+  }
+
+  /** Those before it are delivered; the next pull fails. */
+  #undecodable(
+    before: ReadonlyArray<FetchedRecord>,
+    offset: number,
+    error: KafkaError,
+    released: Released
+  ): DeliveredChunk | undefined {
+    released(this.#goTo(offset))
+    this.#fail(error)
+    return before.length === 0 ? undefined : this.#delivered(before, offset)
+  }
+
+  /** Ends what still runs to decode records: it goes on when somebody pulls again. */
+  stopDecoding(): void {
+    this.#decoding?.cancel()
   }
 
   #delivered(records: ReadonlyArray<FetchedRecord>, nextOffset: number): DeliveredChunk {
@@ -255,6 +290,8 @@ export class AssignedPartition {
   }
 
   #drop(): number {
+    this.#decoding?.cancel()
+    this.#decoding = undefined
     let bytes = 0
     for (const buffer of this.#buffers) bytes += buffer.bytes
     this.#buffers = []

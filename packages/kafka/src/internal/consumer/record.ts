@@ -67,7 +67,7 @@ export const decodeRecord = (
 ): FetchedRecord | FatalError => {
   const record = new FetchedRecord(definition, partition, generation, view)
   if (!view.hasValue && !definition.tombstones) {
-    return undecodable(definition, partition, view, "the value is null, and the topic has no `tombstones`")
+    return undecodable(definition, partition, view, nullValue)
   }
   if (definition.key === Serde.bytes && definition.value === Serde.bytes) return record
   try {
@@ -80,7 +80,11 @@ export const decodeRecord = (
   return record
 }
 
-const undecodable = (
+/** What is wrong with a value that is null. */
+export const nullValue = "the value is null, and the topic has no `tombstones`"
+
+/** A record that cannot be delivered. */
+export const undecodable = (
   definition: Topic.Any,
   partition: number,
   view: RecordView,

@@ -1,5 +1,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 
 import type { Report } from "../../Producer.ts"
 import type { Fibers } from "../fiber.ts"
@@ -56,6 +57,11 @@ export class Deliveries<C> {
   constructor(keepsOrder: boolean, handled: (count: number) => void) {
     this.#keepsOrder = keepsOrder
     this.#handled = handled
+  }
+
+  /** Whether a fiber belongs to a handler. */
+  isInside(fiber: Fiber.RuntimeFiber<any, any>): boolean {
+    return fiber.currentContext.unsafeMap.get(InsideHandler.key) === this
   }
 
   /** Reports whose handler is not done, or was not started. */

@@ -1,3 +1,5 @@
+import * as Effect from "effect/Effect"
+
 import { FatalError, type ProduceError, type Reason } from "../../KafkaError.ts"
 import type { AnyRecord } from "../../Topic.ts"
 import type { PendingRecord } from "../kernel/accumulator.ts"
@@ -7,25 +9,51 @@ import { recordSizeUpperBound } from "../kernel/recordBatch.ts"
 const encoder = new TextEncoder()
 const noHeaders: ReadonlyArray<Header> = []
 
-/** A record, serialized and checked: or why it cannot be sent. Nothing was sent. */
-export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number): PendingRecord | ProduceError => {
+/** A record whose serializers take their time: {@link serialize} runs them. */
+export interface Unserialized {
+  readonly _tag: "Unserialized"
+  /** Bytes, or effects that give them. */
+  readonly key: unknown
+  readonly value: unknown
+}
+
+/** A record, serialized and checked: or why it cannot be sent, or what is to be run first. Nothing was sent. */
+export const prepare = (
+  record: AnyRecord,
+  now: number,
+  maxRecordBytes: number
+): PendingRecord | ProduceError | Unserialized => {
   const { topic } = record
-  let key: Uint8Array | null
-  let value: Uint8Array | null
+  let key: unknown
+  let value: unknown
   try {
-    key = record.key === null || record.key === undefined ? null : bytesOf(topic.key.serialize(record.key, topic.name))
+    key = record.key === null || record.key === undefined ? null : topic.key.serialize(record.key, topic.name)
     if (record.value === null && !topic.tombstones) {
       return rejected("InvalidArgument", record, "the value is null, and the topic has no `tombstones`")
     }
-    value = record.value === null ? null : bytesOf(topic.value.serialize(record.value, topic.name))
+    value = record.value === null ? null : topic.value.serialize(record.value, topic.name)
   } catch (cause) {
-    return rejected(
-      "SerializationFailed",
-      record,
-      `a serializer failed: ${cause instanceof Error ? cause.message : String(cause)}`,
-      cause
-    )
+    return serializationFailed(record, cause)
   }
+  // A null in the place of bytes would delete the key.
+  const keyBytes = key instanceof Uint8Array ? key : record.key === null || record.key === undefined ? null : undefined
+  const valueBytes = value instanceof Uint8Array ? value : record.value === null ? null : undefined
+  if (keyBytes === undefined || valueBytes === undefined) {
+    return (keyBytes !== undefined || Effect.isEffect(key)) && (valueBytes !== undefined || Effect.isEffect(value))
+      ? { _tag: "Unserialized", key, value }
+      : serializationFailed(record, new TypeError("it gave something else than a Uint8Array"))
+  }
+  return check(record, keyBytes, valueBytes, now, maxRecordBytes)
+}
+
+/** A record in bytes, if the rest of it is valid too. */
+export const check = (
+  record: AnyRecord,
+  key: Uint8Array | null,
+  value: Uint8Array | null,
+  now: number,
+  maxRecordBytes: number
+): PendingRecord | ProduceError => {
   const timestamp = record.timestamp ?? now
   if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
     return rejected("InvalidArgument", record, `the timestamp must be a whole number of milliseconds, got ${timestamp}`)
@@ -45,12 +73,6 @@ export const prepare = (record: AnyRecord, now: number, maxRecordBytes: number):
     )
   }
   return { key, value, headers, timestamp, size }
-}
-
-/** Nothing else may come of a serializer, a null least of all, which would delete the key. */
-const bytesOf = (bytes: unknown): Uint8Array => {
-  if (bytes instanceof Uint8Array) return bytes
-  throw new TypeError("it gave something else than a Uint8Array")
 }
 
 const encodeHeaders = (headers: NonNullable<AnyRecord["headers"]>): ReadonlyArray<Header> | string => {
@@ -78,3 +100,12 @@ export const rejected = (tag: Reason["_tag"], record: AnyRecord, problem: string
     cause,
     persisted: "no"
   }) as ProduceError
+
+/** Its serializer threw, failed, or gave no bytes. */
+export const serializationFailed = (record: AnyRecord, cause: unknown): ProduceError =>
+  rejected(
+    "SerializationFailed",
+    record,
+    `a serializer failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause
+  )

@@ -24,12 +24,13 @@ import type { Batch } from "../kernel/partitionBuffer.ts"
 import { type ActiveTracer, activeTracer } from "../telemetry/tracing.ts"
 import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
-import { Deliveries, InsideHandler } from "./deliveries.ts"
+import { Deliveries } from "./deliveries.ts"
 import { Entry } from "./entry.ts"
 import { parse, type ProducerSettings } from "./options.ts"
 import { AllCompletion, type BatchOutcome, type Completion, SingleCompletion, StreamCompletion } from "./outcome.ts"
-import { prepare } from "./prepare.ts"
+import { prepare, type Unserialized } from "./prepare.ts"
 import { Sender } from "./sender.ts"
+import { isSerialized, serialize } from "./serialize.ts"
 import { endRecordSpan, endUnaccepted, startRecordSpan, withTraceContext } from "./spans.ts"
 import { Topics } from "./topics.ts"
 
@@ -268,8 +269,7 @@ export class ProducerEngine<C> implements Producer<C> {
     return Effect.withFiberRuntime((fiber) => {
       const tracer = activeTracer(fiber)
       const callerWith = (restore: Caller["restore"]): Caller => ({
-        exempt: this.deliveries !== undefined &&
-          fiber.currentContext.unsafeMap.get(InsideHandler.key) === this.deliveries,
+        exempt: this.deliveries !== undefined && this.deliveries.isInside(fiber),
         mayWait,
         tracer,
         restore,
@@ -288,10 +288,14 @@ export class ProducerEngine<C> implements Producer<C> {
     correlation: unknown,
     completion: Completion,
     slot: number,
-    caller: Caller
+    caller: Caller,
+    prepared = prepare(record, caller.timestamp, this.settings.maxRecordBytes)
   ): Effect.Effect<void, ProduceError> {
-    const prepared = prepare(record, caller.timestamp, this.settings.maxRecordBytes)
-    if ("_tag" in prepared) return Effect.fail(prepared)
+    if ("_tag" in prepared) {
+      return prepared._tag === "Unserialized"
+        ? this.#serialize(record, prepared, correlation, completion, slot, caller)
+        : Effect.fail(prepared)
+    }
     const reported = this.deliveries === undefined ? undefined : { record, correlation, acceptedAt: 0 }
     const span = caller.tracer === undefined
       ? undefined
@@ -304,6 +308,23 @@ export class ProducerEngine<C> implements Producer<C> {
     return span === undefined ? restored : Effect.onError(
       restored,
       (cause) => entry.isAccepted ? Effect.void : endUnaccepted(span, cause, this.clock)
+    )
+  }
+
+  /** Runs the record's serializers first; a close sends it away meanwhile. */
+  #serialize(
+    record: AnyRecord,
+    unserialized: Unserialized,
+    correlation: unknown,
+    completion: Completion,
+    slot: number,
+    caller: Caller
+  ): Effect.Effect<void, ProduceError> {
+    if (this.#isClosedTo(caller.exempt)) return Effect.fail(producerClosed())
+    const serialized = serialize(record, unserialized, caller.timestamp, this.settings.maxRecordBytes)
+    return Effect.flatMap(
+      caller.restore(isSerialized(unserialized) ? serialized : this.#unlessClosed(serialized, caller.exempt)),
+      (prepared) => this.#submit(record, correlation, completion, slot, { ...caller, now: this.now() }, prepared)
     )
   }
 
