@@ -8,9 +8,11 @@
  *
  * @since 0.1.0
  */
+import * as Config from "effect/Config"
+import type { ConfigError } from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
@@ -19,7 +21,7 @@ import type * as Stream from "effect/Stream"
 import * as internal from "./internal/producer/producer.ts"
 import { producerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
-import type { KafkaError, ProduceError, SendAllError } from "./KafkaError.ts"
+import type { FatalError, KafkaError, ProduceError, SendAllError } from "./KafkaError.ts"
 import type { Partitioner } from "./Partitioner.ts"
 import type * as Topic from "./Topic.ts"
 
@@ -201,6 +203,21 @@ export interface ProducerOptions<C = never, R = never> {
     /** How long closing waits for the handlers. Default 30 seconds; what is not reported by then is logged. */
     readonly closeTimeout?: Duration.DurationInput | undefined
   } | undefined
+  /** The same reports as a stream, {@link ReportingProducer.deliveries}, in the place of `onDelivery`. */
+  readonly deliveries?: DeliveriesOptions | undefined
+}
+
+/**
+ * How reports are kept for {@link ReportingProducer.deliveries}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DeliveriesOptions {
+  /** Accepted records whose report was not taken; past it senders wait. Default 100,000. */
+  readonly maxPending?: number | undefined
+  /** How long closing waits for them to be taken. Default 30 seconds; how many are left then is logged. */
+  readonly closeTimeout?: Duration.DurationInput | undefined
 }
 
 /**
@@ -279,6 +296,114 @@ export interface Producer<in C = never> {
   readonly sink: Sink.Sink<void, Topic.AnyRecord, never, ProduceError>
   /** Sends what was accepted so far without lingering, and waits for its outcomes. */
   readonly flush: Effect.Effect<void>
+  /** What it has in hand, and what it has trouble with: trouble that may pass is tried again, and told here. Costs nothing until it is asked. */
+  readonly health: Effect.Effect<Health>
+  /**
+   * The health now, and whenever other partitions or brokers are in trouble, or
+   * for another reason; looks once a second while it is run. Ends when the
+   * producer is closed.
+   */
+  readonly healthChanges: Stream.Stream<Health>
+}
+
+/**
+ * A producer that was made with `deliveries`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReportingProducer<in out C = never> extends Producer<C> {
+  /**
+   * The report of every accepted record, exactly once, in the order in which
+   * outcomes come. One subscriber at a time: a second one fails with
+   * `InvalidArgument`. One that stops early was given its last chunk, of up to
+   * 1024 reports; the next one goes on after it. Reports of a chunk count as taken
+   * when the next one is asked for.
+   *
+   * Ends when the producer is closed and all reports are given, so its fiber must
+   * outlive the producer's scope: with `Effect.forkScoped` in that scope it would
+   * be interrupted first, and then closing waits for it no more. What a subscriber
+   * sends in its own fiber does not wait for reports to be taken; what it sends in
+   * others, as `Stream.mapEffect` with a concurrency does, does wait, and must not
+   * be what is to take them.
+   *
+   * @example
+   * ```ts
+   * import { Producer, Serde, Topic } from "@sluice/kafka"
+   * import { Effect, Fiber, Stream } from "effect"
+   *
+   * const Lines = Topic.make("lines", { key: Serde.string, value: Serde.string })
+   *
+   * export const program = Effect.gen(function*() {
+   *   const reports = yield* Effect.scoped(Effect.gen(function*() {
+   *     const producer = yield* Producer.make<number>({ deliveries: { maxPending: 10_000 } })
+   *     const reports = yield* producer.deliveries.pipe(
+   *       Stream.runForEach(({ _tag, correlation }) => Effect.log(`line ${correlation}: ${_tag}`)),
+   *       Effect.fork
+   *     )
+   *     for (const id of [1, 2, 3]) {
+   *       yield* producer.enqueue(Lines.record({ value: `line ${id}` }), { correlation: id })
+   *     }
+   *     return reports
+   *   }))
+   *   yield* Fiber.join(reports)
+   * })
+   * ```
+   */
+  readonly deliveries: Stream.Stream<Report<C>, FatalError>
+}
+
+/**
+ * What a producer has in hand at a moment, and what it has trouble with.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Health {
+  /** Accepted records that have no outcome yet. */
+  readonly bufferedRecords: number
+  /** Their bytes, of which there may be `bufferBytes`. */
+  readonly bufferedBytes: number
+  /** Those of them in requests that are not answered yet. */
+  readonly inFlightRecords: number
+  /** Records that wait to be accepted: for room, for their topic to be found, for their serializer. */
+  readonly waitingSenders: number
+  /** Records with an outcome whose report is not handled, or not taken. */
+  readonly unhandledReports: number
+  /** Of the topics that it sends to. Empty if all is well. */
+  readonly partitions: ReadonlyArray<PartitionTrouble>
+  /** Leaders of partitions that it sends to. Empty if all is well. */
+  readonly brokers: ReadonlyArray<BrokerTrouble>
+}
+
+/**
+ * A partition that has no leader, or whose records have not got there at the
+ * last attempt.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PartitionTrouble {
+  readonly topic: string
+  readonly partition: number
+  /** The id of the broker that leads it. */
+  readonly leader: number | undefined
+  readonly bufferedRecords: number
+  /** Of the last attempt, if there was one. */
+  readonly error: KafkaError | undefined
+}
+
+/**
+ * A broker to which no connection can be made.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BrokerTrouble {
+  /** `host:port`. */
+  readonly broker: string
+  /** Of the last attempt. */
+  readonly error: KafkaError
 }
 
 /**
@@ -303,9 +428,14 @@ export interface Producer<in C = never> {
  * @since 0.1.0
  * @category constructors
  */
-export const make: <C = never, R = never>(
-  options?: ProducerOptions<C, R>
-) => Effect.Effect<Producer<C>, KafkaError, Kafka | Scope.Scope | R> = internal.make
+export const make: {
+  <C = never>(
+    options: ProducerOptions<C> & { readonly deliveries: DeliveriesOptions }
+  ): Effect.Effect<ReportingProducer<C>, KafkaError, Kafka | Scope.Scope>
+  <C = never, R = never>(
+    options?: ProducerOptions<C, R>
+  ): Effect.Effect<Producer<C>, KafkaError, Kafka | Scope.Scope | R>
+} = internal.make as never
 
 /**
  * The class of a tag for one producer of an application, which may have
@@ -332,6 +462,12 @@ export const Tag = <const Id extends string>(id: Id) => <Self, C = never>(): Tag
     static layer<R = never>(this: Context.Tag<Self, Producer<C>>, options?: ProducerOptions<C, R>) {
       return Layer.scoped(this, make(options))
     }
+    static layerConfig<R = never>(
+      this: Context.Tag<Self, Producer<C>>,
+      config: Config.Config.Wrap<ProducerOptions<C, R>>
+    ) {
+      return Layer.scoped(this, Effect.flatMap(Config.unwrap(config), (options) => make(options)))
+    }
   } as any
 }
 
@@ -346,4 +482,23 @@ export interface TagClass<Self, Id extends string, C> extends Context.TagClass<S
   readonly layer: <R = never>(
     options?: ProducerOptions<C, R>
   ) => Layer.Layer<Self, KafkaError, Kafka | R>
+  /**
+   * The same with options from the application's configuration.
+   *
+   * @example
+   * ```ts
+   * import { Producer } from "@sluice/kafka"
+   * import { Config } from "effect"
+   *
+   * class Billing extends Producer.Tag("app/Billing")<Billing>() {}
+   *
+   * export const BillingLive = Billing.layerConfig({
+   *   linger: Config.duration("BILLING_LINGER"),
+   *   bufferBytes: Config.withDefault(Config.integer("BILLING_BUFFER_BYTES"), 64 * 1024 * 1024)
+   * })
+   * ```
+   */
+  readonly layerConfig: <R = never>(
+    config: Config.Config.Wrap<ProducerOptions<C, R>>
+  ) => Layer.Layer<Self, KafkaError | ConfigError, Kafka | R>
 }

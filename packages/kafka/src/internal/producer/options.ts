@@ -30,9 +30,10 @@ export interface ProducerSettings {
   readonly onDelivery: OnDelivery | undefined
 }
 
-/** The handler of reports, with its bounds. */
+/** Who gets the reports, with the bounds. */
 export interface OnDelivery {
-  readonly handler: (report: Report<any>) => Effect.Effect<unknown, any, any>
+  /** Undefined if they are taken from a stream. */
+  readonly handler: ((report: Report<any>) => Effect.Effect<unknown, any, any>) | undefined
   readonly concurrency: number
   readonly keepsOrder: boolean
   readonly maxPending: number
@@ -109,6 +110,16 @@ export const parse = (options: ProducerOptions<any, any>): Effect.Effect<Produce
         ])) === "partition",
         maxPending: yield* check.integer("onDelivery.maxPending", options.onDelivery.maxPending, 100_000, { min: 1 }),
         closeTimeout: yield* check.duration("onDelivery.closeTimeout", options.onDelivery.closeTimeout, "30 seconds")
+      }
+    }
+    if (options.deliveries !== undefined) {
+      if (onDelivery !== undefined) return yield* check.fail("deliveries", "cannot be had beside onDelivery")
+      onDelivery = {
+        handler: undefined,
+        concurrency: 1,
+        keepsOrder: false,
+        maxPending: yield* check.integer("deliveries.maxPending", options.deliveries.maxPending, 100_000, { min: 1 }),
+        closeTimeout: yield* check.duration("deliveries.closeTimeout", options.deliveries.closeTimeout, "30 seconds")
       }
     }
     return {

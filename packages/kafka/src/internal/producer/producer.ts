@@ -14,7 +14,16 @@ import { PCGRandom } from "effect/Utils"
 
 import { Kafka } from "../../Kafka.ts"
 import { type KafkaError, type ProduceError, RetriableError, SendAllError } from "../../KafkaError.ts"
-import type { Delivery, Outgoing, Producer, ProducerOptions, RecordMetadata } from "../../Producer.ts"
+import type {
+  BrokerTrouble,
+  Delivery,
+  Health,
+  Outgoing,
+  Producer,
+  ProducerOptions,
+  RecordMetadata,
+  ReportingProducer
+} from "../../Producer.ts"
 import type { AnyRecord } from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { closed, fromCode, withPersisted } from "../errors.ts"
@@ -25,7 +34,9 @@ import { type ActiveTracer, activeTracer } from "../telemetry/tracing.ts"
 import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries } from "./deliveries.ts"
+import { DeliveryStream } from "./deliveryStream.ts"
 import { Entry } from "./entry.ts"
+import { healthOf, sameTrouble } from "./health.ts"
 import { parse, type ProducerSettings } from "./options.ts"
 import { AllCompletion, type BatchOutcome, type Completion, SingleCompletion, StreamCompletion } from "./outcome.ts"
 import { prepare, type Unserialized } from "./prepare.ts"
@@ -59,6 +70,9 @@ interface Waiting {
 /** How many chunks of a pipe are on their way at a time. */
 const chunksInPipe = 16
 
+/** How often {@link ProducerEngine.healthChanges} looks. */
+const healthInterval = "1 second"
+
 /** How many records one call accepts before others get a turn. */
 const recordsPerTurn = 2048
 
@@ -76,9 +90,10 @@ export const make = <C = never, R = never>(
     const engine = new ProducerEngine<C>(settings, cluster, clock, () => random.number())
     const sender = new Sender(engine, pool)
     engine.onReady = (leader) => sender.wake(leader)
+    engine.unreachable = () => sender.unreachable()
     yield* Effect.addFinalizer(() => engine.close(sender))
-    if (settings.onDelivery !== undefined) {
-      yield* engine.deliveries!.start(
+    if (settings.onDelivery?.handler !== undefined && engine.deliveries instanceof Deliveries) {
+      yield* engine.deliveries.start(
         engine.workers,
         settings.onDelivery.handler,
         settings.onDelivery.concurrency
@@ -86,8 +101,26 @@ export const make = <C = never, R = never>(
     }
     yield* cluster.refresh
     yield* sender.start
-    return engine as Producer<C>
+    return engine.deliveries instanceof DeliveryStream ? withDeliveries(engine, engine.deliveries.stream) : engine
   })
+
+/** The producer as its user has it, with its reports. */
+const withDeliveries = <C>(
+  { enqueue, flush, health, healthChanges, pipe, send, sendAll, sink, tryEnqueue }: ProducerEngine<C>,
+  deliveries: ReportingProducer<C>["deliveries"]
+): ReportingProducer<C> => ({
+  [producerTypeId]: producerTypeId,
+  send,
+  sendAll,
+  enqueue,
+  tryEnqueue,
+  pipe,
+  sink,
+  flush,
+  health,
+  healthChanges,
+  deliveries
+})
 
 /** The state of one producer; the fibers that move it are the {@link Sender}'s. */
 export class ProducerEngine<C> implements Producer<C> {
@@ -95,7 +128,7 @@ export class ProducerEngine<C> implements Producer<C> {
   readonly settings: ProducerSettings
   readonly cluster: Cluster
   readonly accumulator: Accumulator<Entry>
-  readonly deliveries: Deliveries<C> | undefined
+  readonly deliveries: Deliveries<C> | DeliveryStream<C> | undefined
   readonly workers = new Fibers()
   readonly clock: Clock.Clock
   /** For deadlines: {@link monotonicMillis}. */
@@ -104,6 +137,8 @@ export class ProducerEngine<C> implements Producer<C> {
   readonly topics: Topics
   /** Tells the sender that a partition of this broker has something to send. */
   onReady: (leader: number) => void = () => {}
+  /** Brokers that the sender cannot reach. */
+  unreachable: () => ReadonlyArray<BrokerTrouble> = () => []
   #state: "open" | "closing" | "closed" = "open"
   /** To be sent away at close. */
   readonly #waiting = new Set<Waiting>()
@@ -127,9 +162,12 @@ export class ProducerEngine<C> implements Producer<C> {
       maxInFlight: settings.idempotent ? settings.maxInFlight : 1
     })
     this.topics = new Topics(cluster, this.accumulator, settings.partitioner, random, (leader) => this.onReady(leader))
+    const handled = (count: number) => this.accumulator.reported(count)
     this.deliveries = settings.onDelivery === undefined
       ? undefined
-      : new Deliveries(settings.onDelivery.keepsOrder, (count) => this.accumulator.reported(count))
+      : settings.onDelivery.handler === undefined
+      ? new DeliveryStream(handled)
+      : new Deliveries(settings.onDelivery.keepsOrder, handled)
   }
 
   send = (
@@ -251,6 +289,20 @@ export class ProducerEngine<C> implements Producer<C> {
       if (this.#flushes.delete(flush)) endFlush()
     }
   })
+
+  readonly health: Effect.Effect<Health> = Effect.sync(() =>
+    healthOf(this.accumulator, {
+      waitingSenders: this.#waiting.size,
+      unhandledReports: this.deliveries?.unhandled ?? 0,
+      brokers: this.unreachable()
+    })
+  )
+
+  readonly healthChanges: Stream.Stream<Health> = Stream.tick(healthInterval).pipe(
+    Stream.takeWhile(() => this.#state !== "closed"),
+    Stream.mapEffect(() => this.health),
+    Stream.changesWith(sameTrouble)
+  )
 
   #enqueue(
     record: AnyRecord,
@@ -539,6 +591,7 @@ export class ProducerEngine<C> implements Producer<C> {
           yield* bounded(this.#drainAll(deliveries), settings.onDelivery.closeTimeout)
         }
         if (this.#state === "closing") yield* this.#stop(sender)
+        if (deliveries instanceof DeliveryStream) deliveries.end()
         if (deliveries !== undefined) {
           yield* deliveries.unhandled === 0
             ? Effect.logDebug("producer closing: every report is handled")
@@ -573,7 +626,7 @@ export class ProducerEngine<C> implements Producer<C> {
   }
 
   /** All reports are handled, those of what their handlers sent too. */
-  #drainAll(deliveries: Deliveries<C>): Effect.Effect<void> {
+  #drainAll(deliveries: Deliveries<C> | DeliveryStream<C>): Effect.Effect<void> {
     return Effect.zipRight(
       deliveries.drain,
       Effect.suspend(() =>

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import { type KafkaError, RetriableError } from "../../KafkaError.ts"
+import type { BrokerTrouble } from "../../Producer.ts"
 import { Alarm } from "../alarm.ts"
 import type { BrokerConnection } from "../cluster/connection.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
@@ -32,6 +33,8 @@ class BrokerSender {
   readonly answers: Array<Effect.Effect<void>> = []
   /** Open while there are any. */
   readonly answering = Effect.unsafeMakeLatch(false)
+  /** Why it cannot be reached at the moment. */
+  error: KafkaError | undefined
 
   constructor(clock: Clock.Clock) {
     this.alarm = new Alarm(clock, Effect.sync(() => this.latch.unsafeOpen()))
@@ -79,6 +82,19 @@ export class Sender {
     const broker = this.#brokers.get(leader)
     if (broker === undefined) this.#routing.unsafeOpen()
     else broker.latch.unsafeOpen()
+  }
+
+  /** Leaders that cannot be reached, and why. */
+  unreachable(): ReadonlyArray<BrokerTrouble> {
+    const leaders = new Set<number>()
+    for (const { leader } of this.#engine.accumulator.partitions()) leaders.add(leader)
+    const troubles: Array<BrokerTrouble> = []
+    for (const [id, { error }] of this.#brokers) {
+      const address = this.#engine.cluster.address(id)
+      if (error === undefined || address === undefined || !leaders.has(id)) continue
+      troubles.push({ broker: formatAddress(address), error })
+    }
+    return troubles
   }
 
   readonly #initProducerId: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
@@ -210,6 +226,7 @@ export class Sender {
         }
       }
       const connected = yield* Effect.either(this.#pool.get(address))
+      broker.error = connected._tag === "Left" ? connected.left : undefined
       if (connected._tag === "Left") {
         yield* this.#unreachable(id, connected.left)
         this.#askAgain()
@@ -413,6 +430,7 @@ export class Sender {
   }
 
   #acknowledge(batch: Batch<Entry>, baseOffset: number, logAppendTime: number): Effect.Effect<void> {
+    batch.partition.lastError = undefined
     return this.#engine.complete(batch, {
       topic: batch.partition.topic,
       partition: batch.partition.partition,
