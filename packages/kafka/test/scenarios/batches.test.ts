@@ -24,6 +24,9 @@ describe("many records in one call", () => {
       assert.deepStrictEqual(yield* producer.sendAll([]), [])
       yield* Stream.run(Stream.empty, producer.sink)
       yield* Stream.run(Stream.fromChunks(Chunk.empty(), Chunk.empty()), producer.sink)
+      for (const nothing of [Stream.empty, Stream.fromChunks(Chunk.empty(), Chunk.empty())]) {
+        assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(producer.pipe(nothing))), [])
+      }
       yield* producer.flush
       assert.strictEqual(yield* Clock.currentTimeMillis, start)
       assert.lengthOf(wire.requests, requests)
@@ -100,7 +103,7 @@ describe("many records in one call", () => {
       Effect.gen(function*() {
         const cluster = yield* MemoryCluster
         yield* cluster.createTopic("lines", smallTopic)
-        const producer = yield* Producer.make()
+        const producer = yield* Producer.make<number>()
         let pulled = 0
         const lines = Stream.fromIterable(count(100)).pipe(
           Stream.map((value) => line(value === "25" ? tooLarge : value)),
@@ -134,7 +137,23 @@ describe("many records in one call", () => {
         )
         yield* Fiber.join(fiber)
         assert.deepStrictEqual(failures, ["MessageTooLarge no"])
-        assert.deepStrictEqual((yield* values()).slice(stored.length), count(100).filter((value) => value !== "25"))
+        const others = count(100).filter((value) => value !== "25")
+        assert.deepStrictEqual((yield* values()).slice(stored.length), others)
+
+        // `pipe` takes them by itself, with the place of each.
+        const deliveries = yield* lines.pipe(
+          Stream.zipWithIndex,
+          Stream.map(([record, correlation]) => ({ record, correlation })),
+          producer.pipe,
+          Stream.runCollect
+        )
+        assert.deepStrictEqual(
+          Chunk.toReadonlyArray(deliveries).map((delivery) =>
+            delivery._tag === "Failed" ? outcome(delivery.error) : String(delivery.correlation)
+          ),
+          count(100).map((value) => value === "25" ? "MessageTooLarge no" : value)
+        )
+        assert.deepStrictEqual((yield* values()).slice(stored.length + others.length), others)
       }),
       { cluster: { topics: {} } }
     )

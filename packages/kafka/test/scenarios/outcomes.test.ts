@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Clock, Deferred, Effect, Fiber } from "effect"
+import { Clock, Deferred, Effect, Fiber, Stream } from "effect"
 
 import { count, line, values } from "../producer/lines.ts"
 import { Wires, written } from "../producer/wire.ts"
@@ -125,6 +125,32 @@ describe("batches", () => {
       assert.deepStrictEqual(counts(), [5, 1, 2])
       yield* Effect.sleep("10 seconds")
       assert.deepStrictEqual(reported.map((value) => value.trim()), ["a", "b", "c", "d", "e", "f", "g", "h"])
+    }))
+  })
+
+  it("CL-5: a batch goes too when it has so many records, with `tryEnqueue` and `pipe` as with `enqueue`", () => {
+    play(Effect.gen(function*() {
+      const wire = yield* Wires
+      const reported: Array<string> = []
+      const producer = yield* Producer.make({
+        linger: "1 second",
+        batchRecords: 3,
+        onDelivery: { handler: ({ record }) => Effect.sync(() => reported.push(record.value)) }
+      })
+      const counts = () => written(wire).map((batch) => batch.count)
+      for (const name of count(7)) yield* producer.tryEnqueue(line(name))
+      yield* Effect.sleep("100 millis")
+      assert.deepStrictEqual(counts(), [3, 3])
+      yield* Effect.sleep("1 second")
+      assert.deepStrictEqual(counts(), [3, 3, 1])
+      yield* Stream.fromIterable(count(11).slice(7)).pipe(
+        Stream.map((name) => ({ record: line(name) })),
+        producer.pipe,
+        Stream.runDrain
+      )
+      assert.deepStrictEqual(counts(), [3, 3, 1, 3, 1])
+      yield* Effect.sleep("10 seconds")
+      assert.deepStrictEqual(reported, count(11))
     }))
   })
 })

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Clock, Effect, Exit, Fiber, Scope } from "effect"
+import { Chunk, Clock, Effect, Exit, Fiber, Scope, Stream } from "effect"
 
 import { count, line, values } from "../producer/lines.ts"
 import { outcome, play, playSeeds } from "./story.ts"
@@ -59,6 +59,37 @@ describe("a full buffer", () => {
     for (const maxPending of [3, 10]) playSeeds(chains(maxPending), { cluster: { latency: 10 } }, 2)
   })
 
+  it("SA-P9: who would rather not wait is told so at once, and overtakes nobody; a pipe waits, and loses none", () => {
+    playSeeds(Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const producer = yield* Producer.make<number>(small)
+      yield* producer.send(line("first"))
+      yield* cluster.pauseBroker(1)
+      const accepted = yield* Effect.forEach(count(4), (name) => producer.tryEnqueue(line(text(name))))
+      const start = yield* Clock.currentTimeMillis
+      const refused = yield* Effect.flip(producer.tryEnqueue(line(text("refused"))))
+      assert.deepStrictEqual([refused._tag, outcome(refused)], ["RetriableError", "BufferFull no"])
+      assert.strictEqual(yield* Clock.currentTimeMillis, start)
+      const piped = yield* Stream.fromIterable(count(30)).pipe(
+        Stream.rechunk(3),
+        Stream.map((value) => ({ record: line(text(value)), correlation: Number(value) })),
+        producer.pipe,
+        Stream.runCollect,
+        Effect.fork
+      )
+      yield* Effect.sleep("500 millis")
+      // There is room for a small one, and somebody who waits.
+      assert.strictEqual(outcome(yield* Effect.flip(producer.tryEnqueue(line("small")))), "BufferFull no")
+      yield* cluster.resumeBroker(1)
+      const deliveries = Chunk.toReadonlyArray(yield* Fiber.join(piped))
+      assert.deepStrictEqual(deliveries.map(({ _tag, correlation }) => `${correlation} ${_tag}`),
+        count(30).map((value) => `${value} Acknowledged`))
+      yield* Effect.all(accepted)
+      assert.deepStrictEqual(yield* values(), ["first", ...count(4).map(text), ...count(30).map(text)])
+      yield* Effect.flatten(producer.tryEnqueue(line("last")))
+    }))
+  })
+
   it("SA-P16: a sender that gives up while it waits for room costs no other record, and no flush waits for it", () => {
     playSeeds(Effect.gen(function*() {
       const cluster = yield* MemoryCluster
@@ -98,11 +129,16 @@ describe("a closed producer", () => {
         const errors = [
           yield* Effect.flip(producer.send(line("late"))),
           yield* Effect.flip(producer.enqueue(line("late"))),
+          yield* Effect.flip(producer.tryEnqueue(line("late"))),
+          ...Chunk.toReadonlyArray(
+            yield* Stream.runCollect(producer.pipe(Stream.make({ record: line("late") }, { record: line("late") })))
+          ).flatMap((delivery) => delivery._tag === "Failed" ? [delivery.error] : []),
+          yield* Effect.flip(Stream.run(Stream.make(line("late")), producer.sink)),
           ...(yield* Effect.flip(producer.sendAll([line("late"), line("late")]))).results.flatMap((result) =>
             result._tag === "Failed" ? [result.error] : []
           )
         ]
-        assert.deepStrictEqual(errors.map(outcome), Array.from({ length: 4 }, () => "Closed no"))
+        assert.deepStrictEqual(errors.map(outcome), Array.from({ length: 8 }, () => "Closed no"))
         assert.strictEqual(yield* Clock.currentTimeMillis, start)
         yield* Effect.sleep("5 minutes")
         assert.strictEqual(yield* cluster.connections, connections)

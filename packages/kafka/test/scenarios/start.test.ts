@@ -120,6 +120,40 @@ describe("a producer without settings", () => {
   })
 })
 
+describe("a producer that would rather hear soon", () => {
+  it("CL-10: with three retries a failure is told soon and says that nothing is written: sent again, there is no copy", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const wire = yield* Wires
+        yield* cluster.createTopic("lines", { config: { "min.insync.replicas": "2" } })
+        const producer = yield* Producer.make({ retries: 3 })
+        yield* producer.send(line("0"))
+        for (const id of [2, 3]) yield* cluster.stopBroker(id)
+        // The leader needs a while to see that nobody follows.
+        yield* Effect.sleep("1 minute")
+        const attempts = written(wire).length
+        const start = yield* Clock.currentTimeMillis
+        const error = yield* Effect.flip(producer.send(line("1")))
+        assert.strictEqual(outcome(error), "NotEnoughReplicas no")
+        assert.strictEqual(error._tag, "RetriableError")
+        assert.strictEqual(written(wire).length - attempts, 4)
+        assert.isBelow((yield* Clock.currentTimeMillis) - start, 2000)
+        yield* Effect.fork(Effect.delay(cluster.startBroker(2), "30 seconds"))
+        yield* producer.send(line("1")).pipe(
+          Effect.retry({
+            while: (error) => error._tag === "RetriableError" && error.persisted === "no",
+            schedule: Schedule.spaced("1 second")
+          })
+        )
+        yield* cluster.startBroker(3)
+        assert.deepStrictEqual(yield* values(), ["0", "1"])
+      }),
+      { cluster: { brokers: 3, topics: {} } }
+    )
+  })
+})
+
 describe("a producer that many share", () => {
   class Shared extends Producer.Tag("test/Shared")<Shared>() {}
 
