@@ -82,8 +82,10 @@ describe("a full buffer", () => {
       assert.strictEqual(outcome(yield* Effect.flip(producer.tryEnqueue(line("small")))), "BufferFull no")
       yield* cluster.resumeBroker(1)
       const deliveries = Chunk.toReadonlyArray(yield* Fiber.join(piped))
-      assert.deepStrictEqual(deliveries.map(({ _tag, correlation }) => `${correlation} ${_tag}`),
-        count(30).map((value) => `${value} Acknowledged`))
+      assert.deepStrictEqual(
+        deliveries.map(({ _tag, correlation }) => `${correlation} ${_tag}`),
+        count(30).map((value) => `${value} Acknowledged`)
+      )
       yield* Effect.all(accepted)
       assert.deepStrictEqual(yield* values(), ["first", ...count(4).map(text), ...count(30).map(text)])
       yield* Effect.flatten(producer.tryEnqueue(line("last")))

@@ -12,9 +12,9 @@ const noHeaders: ReadonlyArray<Header> = []
 /** A record whose serializers take their time: {@link serialize} runs them. */
 export interface Unserialized {
   readonly _tag: "Unserialized"
-  /** Bytes, or effects that give them. */
-  readonly key: unknown
-  readonly value: unknown
+  /** Effects that give bytes, where these are not known. */
+  readonly key: Uint8Array | null | Effect.Effect<unknown, unknown>
+  readonly value: Uint8Array | null | Effect.Effect<unknown, unknown>
 }
 
 /** A record, serialized and checked: or why it cannot be sent, or what is to be run first. Nothing was sent. */
@@ -24,26 +24,35 @@ export const prepare = (
   maxRecordBytes: number
 ): PendingRecord | ProduceError | Unserialized => {
   const { topic } = record
-  let key: unknown
-  let value: unknown
+  let key: Uint8Array | null = null
+  let value: Uint8Array | null = null
+  let later: Unserialized | undefined
   try {
-    key = record.key === null || record.key === undefined ? null : topic.key.serialize(record.key, topic.name)
-    if (record.value === null && !topic.tombstones) {
-      return rejected("InvalidArgument", record, "the value is null, and the topic has no `tombstones`")
+    if (record.key !== null && record.key !== undefined) {
+      const bytes: unknown = topic.key.serialize(record.key, topic.name)
+      if (bytes instanceof Uint8Array) key = bytes
+      else later = { _tag: "Unserialized", key: effectOf(bytes), value }
     }
-    value = record.value === null ? null : topic.value.serialize(record.value, topic.name)
+    if (record.value === null) {
+      if (!topic.tombstones) {
+        return rejected("InvalidArgument", record, "the value is null, and the topic has no `tombstones`")
+      }
+    } else {
+      const bytes: unknown = topic.value.serialize(record.value, topic.name)
+      if (bytes instanceof Uint8Array) value = bytes
+      else later = { _tag: "Unserialized", key: later === undefined ? key : later.key, value: effectOf(bytes) }
+    }
   } catch (cause) {
     return serializationFailed(record, cause)
   }
-  // A null in the place of bytes would delete the key.
-  const keyBytes = key instanceof Uint8Array ? key : record.key === null || record.key === undefined ? null : undefined
-  const valueBytes = value instanceof Uint8Array ? value : record.value === null ? null : undefined
-  if (keyBytes === undefined || valueBytes === undefined) {
-    return (keyBytes !== undefined || Effect.isEffect(key)) && (valueBytes !== undefined || Effect.isEffect(value))
-      ? { _tag: "Unserialized", key, value }
-      : serializationFailed(record, new TypeError("it gave something else than a Uint8Array"))
-  }
-  return check(record, keyBytes, valueBytes, now, maxRecordBytes)
+  if (later === undefined) return check(record, key, value, now, maxRecordBytes)
+  return later.value === null ? { ...later, value } : later
+}
+
+/** Nothing else may come of a serializer, a null least of all, which would delete the key. */
+const effectOf = (bytes: unknown): Effect.Effect<unknown, unknown> => {
+  if (Effect.isEffect(bytes)) return bytes as Effect.Effect<unknown, unknown>
+  throw new TypeError("it gave something else than a Uint8Array")
 }
 
 /** A record in bytes, if the rest of it is valid too. */

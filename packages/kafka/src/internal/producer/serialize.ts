@@ -30,11 +30,10 @@ export const serialize = (
 export const isSerialized = ({ key, value }: Unserialized): boolean =>
   (!Effect.isEffect(key) || Exit.isExit(key)) && (!Effect.isEffect(value) || Exit.isExit(value))
 
-/** Null for a part that is null in the record itself. */
-const bytesOf = (part: unknown): Effect.Effect<Uint8Array | null, unknown> =>
+const bytesOf = (part: Unserialized["key"]): Effect.Effect<Uint8Array | null, unknown> =>
   !Effect.isEffect(part)
-    ? Effect.succeed(part as Uint8Array | null)
-    : Effect.map(part as Effect.Effect<unknown, unknown>, (bytes) => {
+    ? Effect.succeed(part)
+    : Effect.map(part, (bytes) => {
       if (bytes instanceof Uint8Array) return bytes
       throw new TypeError("it gave something else than a Uint8Array")
     })
