@@ -151,6 +151,72 @@ describe("an interruption, wherever it comes,", () => {
       }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
   }
 
+  it.effect("of a send whose serializers are effects leaves its record delivered once, or not at all, and ends them", () =>
+    Effect.gen(function*() {
+      let running = 0
+      const yielding = Serde.makeEffect<string>({
+        serialize: (value, topic) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => running++),
+            () => Effect.as(Effect.yieldNow(), Serde.string.serialize(value, topic)),
+            () => Effect.sync(() => running--)
+          ),
+        deserialize: () => Effect.succeed("")
+      })
+      const Lines = Topic.make("lines", { key: yielding, value: yielding })
+      const producer = yield* Producer.make()
+      yield* producer.send(line("0"))
+      let stored = 1
+      let delivered = 0
+      const runs = yield* interruptEverywhere(
+        () => Effect.succeed(producer.send(Lines.record({ key: "key", value: "interrupted" }))),
+        (_, isInterrupted) =>
+          Effect.gen(function*() {
+            yield* producer.send(Lines.record({ key: "key", value: "last" }))
+            const { length } = yield* values()
+            const isDelivered = length - stored === 2
+            assert.isTrue(isDelivered || (isInterrupted && length - stored === 1))
+            stored = length
+            if (isDelivered) delivered++
+            assert.strictEqual(running, 0)
+            assert.strictEqual((yield* producer.health).waitingSenders, 0)
+          })
+      )
+      assert.isTrue(delivered > 1 && delivered < runs)
+    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
+
+  it.effect("of a subscriber of deliveries gives no report twice, and leaves its place to the next", () =>
+    Effect.gen(function*() {
+      const producer = yield* Producer.make<number>({ deliveries: { maxPending: 2 } })
+      const given: Array<number | undefined> = []
+      const take = Stream.runForEach(
+        Stream.take(producer.deliveries, 2),
+        ({ correlation }) => Effect.sync(() => given.push(correlation))
+      )
+      let last = 0
+      let left = 0
+      yield* interruptEverywhere(
+        () =>
+          Effect.gen(function*() {
+            given.length = 0
+            for (let i = 0; i < 2; i++) yield* producer.send(line("x"), { correlation: last++ })
+            return Effect.orDie(take)
+          }),
+        () =>
+          Effect.gen(function*() {
+            const { unhandledReports } = yield* producer.health
+            assert.isTrue(unhandledReports === 2 ? given.length === 0 : unhandledReports === 0)
+            if (unhandledReports > 0) {
+              left++
+              yield* Effect.orDie(take)
+            }
+            assert.deepStrictEqual(given, given.map((_, i) => last - 2 + i))
+            assert.strictEqual((yield* producer.health).unhandledReports, 0)
+          })
+      )
+      assert.isAbove(left, 5)
+    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
+
   it.effect("of a flush leaves nothing flushing", () =>
     Effect.gen(function*() {
       const wire = yield* Wires
