@@ -40,11 +40,11 @@ export type ClientReasonTag =
   | "Closed"
   /** An option, or a field of a record, is not valid; nothing was sent. */
   | "InvalidArgument"
-  /** A serializer threw; nothing was sent. */
+  /** A serializer threw or failed; nothing was sent. */
   | "SerializationFailed"
   /** A partitioner threw, or chose a partition that the topic does not have; nothing was sent. */
   | "PartitionerFailed"
-  /** A deserializer threw. */
+  /** A deserializer threw or failed. */
   | "DeserializationFailed"
   /** A batch of records is damaged, or in a format or compression that this client does not read. */
   | "CorruptRecords"

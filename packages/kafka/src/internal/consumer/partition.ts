@@ -227,7 +227,7 @@ export class AssignedPartition {
     return before.length === 0 ? undefined : this.#delivered(before, offset)
   }
 
-  /** Ends what still runs to decode records: it goes on when somebody pulls again. */
+  /** Ends what still runs to decode records: nobody pulls any more. */
   stopDecoding(): void {
     this.#decoding?.cancel()
   }
