@@ -58,6 +58,18 @@ export const cancelable = <A, E>(
 
 /** Without the span, the log annotations and the log spans of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  // A fiber that a detached one starts, as for each request, has nothing of that: to set it all again costs more than
+  // most of them do.
+  Effect.withFiberRuntime((fiber) => isDetached(fiber) ? self : stripped(self))
+
+const isDetached = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  !fiber.getFiberRef(FiberRef.currentContext).unsafeMap.has(Tracer.ParentSpan.key) &&
+  HashMap.isEmpty(fiber.getFiberRef(FiberRef.currentLogAnnotations)) &&
+  List.isNil(fiber.getFiberRef(FiberRef.currentLogSpan)) &&
+  Chunk.isEmpty(fiber.getFiberRef(FiberRef.currentTracerSpanLinks)) &&
+  HashMap.isEmpty(fiber.getFiberRef(FiberRef.currentTracerSpanAnnotations))
+
+const stripped = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   self.pipe(
     Effect.mapInputContext((context: Context.Context<R>) =>
       Context.omit(Tracer.ParentSpan)(context) as Context.Context<R>

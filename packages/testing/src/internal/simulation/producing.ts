@@ -137,7 +137,10 @@ class Sending {
   })
 
   /** All who wait for an outcome have it. */
-  readonly told: Effect.Effect<void> = Effect.suspend(() => Fiber.joinAll(this.#awaiting))
+  readonly told: Effect.Effect<void> = Effect.suspend(() =>
+    // One after the other: side by side takes a fiber for each.
+    Effect.forEach(this.#awaiting, Fiber.join, { discard: true })
+  )
 
   /** What is sent to a producer that is closed. */
   readonly afterwards: Effect.Effect<void> = Effect.suspend(() =>
