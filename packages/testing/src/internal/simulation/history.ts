@@ -33,6 +33,11 @@ export type ProducerEvent =
     /** Whether its id is handed over with it, as its correlation. Default false. */
     readonly hasCorrelation?: boolean
     /**
+     * Whether it is refused where it would have to wait for room, and whether that is known at once, or the cluster may have
+     * to be asked first. Without it, it waits.
+     */
+    readonly mayNotWait?: "at once" | "once known"
+    /**
      * Records of a producer with the same number were handed over one after the other, in the order of these events: by
      * one call, or by one fiber that awaited the acceptance of each. Without it, order is judged by outcomes alone.
      */
@@ -71,9 +76,22 @@ export type ProducerEvent =
     readonly record: number
     /** What was handed over with the record, to be known again. */
     readonly correlation?: number
+    /** How often it was sent. Default: not known. */
+    readonly attempts?: number
     readonly outcome:
       | { readonly _tag: "Acknowledged"; readonly partition: PartitionIndex; readonly offset: number | undefined }
       | { readonly _tag: "Failed"; readonly persisted: "no" | "maybe"; readonly reason: string }
+  }
+  /** The delivery handler is done with the report. Recorded only where reports of a partition are handled in turn. */
+  | { readonly _tag: "ReportHandled"; readonly time: number; readonly producer: string; readonly record: number }
+  /** A stream of records with this lane gave what became of one of them. */
+  | {
+    readonly _tag: "Piped"
+    readonly time: number
+    readonly producer: string
+    readonly lane: number
+    readonly record: number
+    readonly correlation: number | undefined
   }
   /** A producer is told to flush; it says that it has. One flush at a time. */
   | { readonly _tag: "Flushing"; readonly time: number; readonly producer: string }
@@ -253,6 +271,12 @@ export interface ProducerFacts {
   readonly deliveryTimeout: number
   /** Whether it has a delivery handler: each accepted record is `Reported` then. */
   readonly hasReports: boolean
+  /** Whether reports of a partition are handled one after the other. Default false. */
+  readonly reportsInTurn?: boolean
+  /** How often a batch is sent again at most; default: any number of times. */
+  readonly retries?: number | undefined
+  /** How many batches of a partition are in flight at most. Default: not known. */
+  readonly maxInFlight?: number
 }
 
 /** A record that is in the log in the end, or was when it was deleted. */
@@ -295,6 +319,8 @@ export interface History {
   readonly lookupTimeout?: number
   /** Whether timers may overtake ready work: then who is told something may hear of it late. Default false. */
   readonly timersOvertake?: boolean
+  /** Whether what is ready first runs first, as it does in production but for a yield now and then. Default false. */
+  readonly inUsualOrder?: boolean
   /** Members that read by `run` whenever they read: their handlers end when the client ends them. Default none. */
   readonly runs?: ReadonlyArray<string>
   /** Where the group begins. Default `"earliest"`. */

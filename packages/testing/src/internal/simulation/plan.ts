@@ -12,7 +12,7 @@ export interface ProducerPlan {
   /** How long it takes to hand them over, about. */
   readonly sendingTime: number
   readonly acks: "none" | "leader" | "all"
-  readonly compression: "none" | "gzip"
+  readonly compression: "none" | "gzip" | "snappy" | "lz4"
   readonly linger: number
   readonly batchBytes: number
   readonly bufferBytes: number
@@ -21,6 +21,20 @@ export interface ProducerPlan {
   readonly closeTimeout: number
   readonly onDelivery: { readonly concurrency: number; readonly maxPending: number } | undefined
   readonly habits: ProducerHabits
+  readonly tuning: ProducerTuning
+}
+
+/** Which partitioner a producer has, by its name in `Partitioner`. */
+export type PartitionerName = "murmur2" | "fnv1a" | "crc32" | "kafkajsLegacy" | "sticky" | "roundRobin" | "random"
+
+/** How a producer batches, routes and reports, drawn apart from its other settings. */
+export interface ProducerTuning {
+  readonly maxInFlight: number
+  readonly batchRecords: number | undefined
+  /** Unbounded if undefined. */
+  readonly retries: number | undefined
+  readonly partitioner: PartitionerName
+  readonly reportOrder: "partition" | "none"
 }
 
 /** What else a producer does that others do not, drawn apart from its settings. */
@@ -130,6 +144,7 @@ export const concern = {
   producerHabits: 300,
   sendingHabits: 310,
   reportHabits: 320,
+  tuning: 330,
   memberHabits: 350,
   cutOff: 360,
   side: 400
@@ -158,17 +173,36 @@ const producerHabits = (chance: SeededRandom, acks: ProducerPlan["acks"]): Produ
   }
 }
 
+const producerTuning = (chance: SeededRandom, { handler }: ProducerHabits): ProducerTuning => {
+  const maxInFlight = chance.pick([1, 2, 3, 5, 5, 5])
+  return {
+    maxInFlight,
+    batchRecords: chance.pick([undefined, undefined, 1, 4, 20]),
+    retries: chance.pick([undefined, undefined, undefined, undefined, 1, 4]),
+    partitioner: chance.pick(
+      ["murmur2", "murmur2", "murmur2", "fnv1a", "crc32", "kafkajsLegacy", "sticky", "roundRobin", "random"] as const
+    ),
+    // A handler that never ends would hold up its partition for ever.
+    reportOrder: handler === "hangs" ? "none" : chance.pick(["none", "partition"] as const)
+  }
+}
+
+const habitsAndTuning = (
+  habits: ProducerHabits,
+  chance: SeededRandom
+): Pick<ProducerPlan, "habits" | "tuning"> => ({ habits, tuning: producerTuning(chance, habits) })
+
 const producerPlan = (
   chance: SeededRandom,
   name: string,
   acks: ProducerPlan["acks"]
-): Omit<ProducerPlan, "habits"> => ({
+): Omit<ProducerPlan, "habits" | "tuning"> => ({
   name,
   startAt: chance.between(0, 1500),
   records: chance.between(640, 720),
   sendingTime: chance.pick([18_000, 30_000, 42_000]),
   acks,
-  compression: chance.next() < 0.25 ? "gzip" : "none",
+  compression: chance.pick(["none", "none", "none", "gzip", "snappy", "lz4"] as const),
   linger: chance.pick([0, 0, 5, 50]),
   batchBytes: chance.pick([400, 2000, 16_000]),
   bufferBytes: chance.pick([3000, 20_000, 200_000]),
@@ -263,7 +297,7 @@ const afterwards = (
   return {
     producers: [{
       ...producerPlan(chance, "producer-d", "all"),
-      habits: { ...producerHabits(chance, "all"), handler: "plain" },
+      ...habitsAndTuning({ ...producerHabits(chance, "all"), handler: "plain" }, chance),
       startAt: from,
       records: chance.between(100, 140),
       sendingTime: 9000
@@ -291,7 +325,10 @@ export const makePlan = (seed: number): WorkloadPlan => {
   const acks = chance.pick([["all", "all", "all"], ["all", "all", "leader"], ["all", "all", "none"]] as const)
   const producers = acks.map((each, index) => ({
     ...producerPlan(chance, `producer-${"abc"[index]}`, each),
-    habits: producerHabits(new SeededRandom(seed, concern.producerHabits + index), each)
+    ...habitsAndTuning(
+      producerHabits(new SeededRandom(seed, concern.producerHabits + index), each),
+      new SeededRandom(seed, concern.tuning + index)
+    )
   }))
   const members = ["a", "b", "c"].map((letter, index): MemberPlan => {
     const member = memberPlan(chance, `member-${letter}`, index === 0, healAt)

@@ -1,6 +1,13 @@
+import {
+  crc32Partition,
+  fnv1aPartition,
+  type KeyPartition,
+  murmur2LegacyPartition
+} from "@sluice/kafka/internal/kernel/keyPartition"
 import { partitionForKey } from "@sluice/kafka/internal/kernel/murmur2"
 import type { Kafka } from "@sluice/kafka/Kafka"
 import type { ProduceError } from "@sluice/kafka/KafkaError"
+import * as Partitioner from "@sluice/kafka/Partitioner"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
@@ -14,7 +21,15 @@ import * as Stream from "effect/Stream"
 
 import { SeededRandom } from "../random.ts"
 import type { Flaw } from "./history.ts"
-import { concern, deletedTopic, missingTopic, type ProducerPlan, topicName, type WorkloadPlan } from "./plan.ts"
+import {
+  concern,
+  deletedTopic,
+  missingTopic,
+  type PartitionerName,
+  type ProducerPlan,
+  topicName,
+  type WorkloadPlan
+} from "./plan.ts"
 import type { Recorder } from "./recorder.ts"
 
 /** The topic of every record. A value begins with the record's id. */
@@ -24,6 +39,15 @@ export const Records = Topic.make(topicName, { key: Serde.string, value: Serde.s
 interface Sent {
   readonly id: number
   readonly record: Topic.AnyRecord
+}
+
+/** How a record is handed over. */
+interface Way {
+  /** The call that hands over several records in their order. */
+  readonly lane?: number
+  /** Default: unless it has a lane. */
+  readonly hasCorrelation?: boolean
+  readonly mayNotWait?: boolean
 }
 
 /** The id of the record with this value. */
@@ -62,6 +86,17 @@ const pauseAside = 250
 const flaws: ReadonlyArray<Flaw> = ["too large", "not serializable", "no such partition"]
 /** Stands behind the id of a value that does not serialize. */
 const unserializable = "!"
+
+/** Where the partitioners send keys, if they look at them. */
+const partitionOfKey: Readonly<Record<PartitionerName, KeyPartition | undefined>> = {
+  murmur2: partitionForKey,
+  fnv1a: fnv1aPartition,
+  crc32: crc32Partition,
+  kafkajsLegacy: murmur2LegacyPartition,
+  sticky: undefined,
+  roundRobin: undefined,
+  random: undefined
+}
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -107,6 +142,8 @@ class Sending {
   readonly #growth: WorkloadPlan["growth"]
   readonly #isAside: boolean
   readonly #buffers = new Buffers()
+  /** Whether it knows of the topic: it has accepted a record. */
+  #isKnown = false
   #sent = 0
   #sentByHandler = 0
   #calls = 0
@@ -144,9 +181,10 @@ class Sending {
 
   /** What is sent to a producer that is closed. */
   readonly afterwards: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.all([this.#enqueue, this.#send(this.#next()), this.#sendAll, this.#sink, this.#producer.flush], {
-      discard: true
-    })
+    Effect.all(
+      [this.#enqueue, this.#send(this.#next()), this.#sendAll, this.#sink, this.#pipe, this.#producer.flush],
+      { discard: true }
+    )
   )
 
   /** What the delivery handler sends; it may only wait until that is accepted. */
@@ -186,13 +224,13 @@ class Sending {
     }
   })
 
-  /** `lane`: the call that hands over several records in their order. */
-  #next(lane?: number): Sent {
-    return this.#make(this.#firstId + this.#sent++, lane)
+  #next(way: Way = {}): Sent {
+    return this.#make(this.#firstId + this.#sent++, way)
   }
 
-  #make(id: number, lane?: number): Sent {
-    const { habits, maxRecordBytes, name } = this.#plan
+  #make(id: number, { lane, hasCorrelation = lane === undefined, mayNotWait = false }: Way = {}): Sent {
+    const { habits, maxRecordBytes, name, tuning } = this.#plan
+    const ofKey = partitionOfKey[tuning.partitioner]
     const isOfHandler = id >= this.#firstId + firstOfHandler
     const chance = isOfHandler ? this.#habit : this.#chance
     const habit = this.#habit
@@ -210,27 +248,38 @@ class Sending {
     if (flaw === "no such partition") partition = 100 + habit.between(0, 20)
     const headers = headersOf(id)
     const record = this.#buffers.topic.record({ key, value, partition, headers })
-    const keyed = key === null || partition !== undefined ? undefined : encoder.encode(key)
+    const keyed = key === null || partition !== undefined || ofKey === undefined ? undefined : encoder.encode(key)
     this.#recorder.add({
       _tag: "Invoked",
       producer: name,
       record: id,
       size: value.length + (key?.length ?? 0),
       content: contentOf(key, value, headers),
-      hasCorrelation: lane === undefined,
+      hasCorrelation,
+      // Whether a topic or a new partition is there has to be asked for.
+      ...(mayNotWait && {
+        mayNotWait: this.#isKnown && (partition ?? 0) < this.#partitions ? "at once" as const : "once known" as const
+      }),
       ...(lane !== undefined && { lane }),
       ...(flaw !== undefined && { flaw }),
-      partition: partition ?? (keyed && partitionForKey(keyed, this.#partitions)),
+      partition: partition ?? (keyed && ofKey!(keyed, this.#partitions)),
       ...(this.#growth !== undefined && keyed !== undefined && {
-        partitionOnceGrown: partitionForKey(keyed, this.#growth.partitions)
+        partitionOnceGrown: ofKey!(keyed, this.#growth.partitions)!
       })
     })
     return { id, record }
   }
 
-  #several(most: number): { readonly lane: number; readonly records: ReadonlyArray<Sent> } {
+  #several(
+    most: number,
+    hasCorrelation = false
+  ): { readonly lane: number; readonly records: ReadonlyArray<Sent> } {
     const lane = ++this.#calls
-    return { lane, records: Array.from({ length: this.#chance.between(1, most) }, () => this.#next(lane)) }
+    const records = Array.from(
+      { length: this.#chance.between(1, most) },
+      () => this.#next({ lane, hasCorrelation })
+    )
+    return { lane, records }
   }
 
   #ended(id: number, exit: Exit.Exit<Producer.RecordMetadata, ProduceError>): void {
@@ -264,11 +313,12 @@ class Sending {
   }
 
   /** Done when the record is accepted. */
-  #enqueueOne({ id, record }: Sent): Effect.Effect<void> {
+  #enqueueOne({ id, record }: Sent, how: "enqueue" | "tryEnqueue" = "enqueue"): Effect.Effect<void> {
     const { habits, name: producer } = this.#plan
-    return Effect.matchEffect(this.#producer.enqueue(record, { correlation: id }), {
+    return Effect.matchEffect(this.#producer[how](record, { correlation: id }), {
       onFailure: (error) => Effect.sync(() => this.#ended(id, Exit.fail(error))),
       onSuccess: (told) => {
+        this.#isKnown = true
         this.#recorder.add({ _tag: "Accepted", producer, record: id })
         if (habits.reusesBuffers) this.#buffers.reuse(id)
         return Effect.map(
@@ -281,6 +331,13 @@ class Sending {
 
   readonly #enqueue = Effect.suspend(() =>
     Effect.repeatN(Effect.suspend(() => this.#enqueueOne(this.#next())), this.#chance.between(0, 30))
+  )
+
+  readonly #tryEnqueue = Effect.suspend(() =>
+    Effect.repeatN(
+      Effect.suspend(() => this.#enqueueOne(this.#next({ mayNotWait: true }), "tryEnqueue")),
+      this.#chance.between(0, 30)
+    )
   )
 
   readonly #oneByOne = Effect.suspend(() =>
@@ -338,6 +395,25 @@ class Sending {
     )
   })
 
+  readonly #pipe = Effect.suspend(() => {
+    const { name: producer } = this.#plan
+    const { lane, records } = this.#several(40, true)
+    return Stream.fromIterable(records.map(({ id, record }) => ({ record, correlation: id }))).pipe(
+      Stream.rechunk(7),
+      this.#producer.pipe,
+      Stream.runForEach((delivery) =>
+        Effect.sync(() => {
+          const record = recordId(delivery.record.value)
+          this.#recorder.add({ _tag: "Piped", producer, lane, record, correlation: delivery.correlation })
+          this.#ended(
+            record,
+            delivery._tag === "Acknowledged" ? Exit.succeed(delivery.metadata) : Exit.fail(delivery.error)
+          )
+        })
+      )
+    )
+  })
+
   readonly #flush = Effect.suspend(() => {
     const { name: producer } = this.#plan
     const note = (_tag: "Flushing" | "Flushed") => Effect.sync(() => this.#recorder.add({ _tag, producer }))
@@ -352,14 +428,22 @@ class Sending {
     this.#sideBySide,
     this.#sendAll,
     this.#sink,
-    this.#interrupted
+    this.#interrupted,
+    this.#tryEnqueue,
+    this.#pipe
   ]
 }
 
-const report = (recorder: Recorder, producer: string) => (delivery: Producer.Delivery<number>): void => {
+const report = (recorder: Recorder, producer: string) => (delivery: Producer.Report<number>): void => {
   const record = recordId(delivery.record.value)
-  const { correlation } = delivery
-  const about = { _tag: "Reported", producer, record, ...(correlation !== undefined && { correlation }) } as const
+  const { attempts, correlation } = delivery
+  const about = {
+    _tag: "Reported",
+    producer,
+    record,
+    attempts,
+    ...(correlation !== undefined && { correlation })
+  } as const
   if (delivery._tag === "Acknowledged") {
     const { offset, partition } = delivery.metadata
     recorder.add({
@@ -376,14 +460,20 @@ const report = (recorder: Recorder, producer: string) => (delivery: Producer.Del
 export const runProducer = (plan: WorkloadPlan, index: number, recorder: Recorder): Effect.Effect<void, never, Kafka> =>
   Effect.gen(function*() {
     const self = plan.producers[index]!
-    const { habits, name: producer, onDelivery } = self
+    const { habits, name: producer, onDelivery, tuning } = self
     const chance = new SeededRandom(plan.seed, concern.producer + 50 + index)
     const habit = new SeededRandom(plan.seed, concern.reportHabits + index)
     const told = report(recorder, producer)
     let sending: Sending | undefined
     let mayHang = habits.handler === "hangs" && (onDelivery?.concurrency ?? 1) > 1
-    const handler = (delivery: Producer.Delivery<number>): Effect.Effect<void, string> => {
+    const handler = (delivery: Producer.Report<number>): Effect.Effect<void, string> => {
       told(delivery)
+      return tuning.reportOrder === "none" ? handling() : Effect.ensuring(
+        handling(),
+        Effect.sync(() => recorder.add({ _tag: "ReportHandled", producer, record: recordId(delivery.record.value) }))
+      )
+    }
+    const handling = (): Effect.Effect<void, string> => {
       const fate = chance.between(0, 99)
       if (fate === 0) return Effect.sleep("30 millis")
       if (fate === 1) return Effect.fail("the handler has failed")
@@ -405,13 +495,17 @@ export const runProducer = (plan: WorkloadPlan, index: number, recorder: Recorde
         compression: self.compression,
         linger: self.linger,
         batchBytes: self.batchBytes,
+        batchRecords: tuning.batchRecords,
+        maxInFlight: tuning.maxInFlight,
+        retries: tuning.retries,
+        partitioner: Partitioner[tuning.partitioner],
         bufferBytes: self.bufferBytes,
         maxRecordBytes: self.maxRecordBytes,
         deliveryTimeout: self.deliveryTimeout,
         closeTimeout: self.closeTimeout,
         onDelivery: onDelivery === undefined
           ? undefined
-          : { ...onDelivery, closeTimeout: habits.handlerCloseTimeout, handler }
+          : { ...onDelivery, order: tuning.reportOrder, closeTimeout: habits.handlerCloseTimeout, handler }
       }))
       sending = new Sending(made, plan, index, recorder)
       yield* sending.all

@@ -18,6 +18,7 @@ import type { NetworkEvent } from "../network/event.ts"
 import type { Network } from "../network/network.ts"
 import * as World from "../network/world.ts"
 import { checkers } from "./checkers/index.ts"
+import { progress } from "./checkers/progress.ts"
 import { closingTime, readerEndsFirst, runMember, runReader } from "./consuming.ts"
 import { Disturbances } from "./disturbances.ts"
 import type { History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
@@ -201,13 +202,16 @@ const historyFrom = (
   leftovers: ReadonlyArray<string>
 ): History => ({
   events,
-  producers: plan.producers.map(({ acks, bufferBytes, deliveryTimeout, habits, name, onDelivery }) => ({
+  producers: plan.producers.map(({ acks, bufferBytes, deliveryTimeout, habits, name, onDelivery, tuning }) => ({
     name,
     acks,
     idempotent: habits.idempotent,
     bufferBytes,
     deliveryTimeout,
-    hasReports: onDelivery !== undefined
+    hasReports: onDelivery !== undefined,
+    reportsInTurn: tuning.reportOrder === "partition",
+    retries: tuning.retries,
+    maxInFlight: tuning.maxInFlight
   })),
   members: plan.members.map(({ name }) => name),
   sessionTimeout,
@@ -222,6 +226,7 @@ const historyFrom = (
   metadataMaxAge: plan.metadataMaxAge,
   lookupTimeout,
   maxMessageBytes: plan.maxMessageBytes,
+  inUsualOrder: Object.keys(plan.interleaving).length === 0,
   timersOvertake: (plan.interleaving.earlyTimers ?? 0) > 0,
   runs: plan.members.filter(({ kind }) => kind === "run" || kind === "layer").map(({ name }) => name),
   cooperative: plan.assignor === "cooperative-sticky",
@@ -241,6 +246,19 @@ const historyFrom = (
 })
 
 const judge = (history: History): ReadonlyArray<Violation> => checkers.flatMap(({ check }) => check(history))
+
+/** Many times what any seed takes: what takes more goes round and round. */
+const maxSteps = 1_000_000
+
+/** A run, or that it has no end, which is a promise broken as others are. */
+const orEndless = <A>(run: () => A): A | Violation => {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof Simulation.SimulationError) || error.reason !== "NoEnd") throw error
+    return { invariant: progress.name, message: error.message, time: error.time }
+  }
+}
 
 /** Runs a plan and judges it: the same plan comes to the same outcome, to the step. */
 export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolean }): Outcome => {
@@ -283,24 +301,31 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
     })
     return yield* program(plan, world, recorder, beside)
   }))
-  const { exit, leftovers, steps, time } = Simulation.run(whole, {
+  const ran = orEndless(() => Simulation.run(whole, {
     seed: plan.seed,
     interleaving: plan.interleaving,
+    maxSteps,
     // The check costs a twentieth; who wants to see what happened gets it too.
     escapes: options.timeline ? "fail" : "allow"
-  })
+  }))
   const events = recorder!.events
-  const violations = Exit.isFailure(exit)
-    ? [{ invariant: "no-defect", message: Cause.pretty(exit.cause, { renderErrorCause: true }), time }]
-    : [...judge(historyFrom(plan, events, exit.value, leftovers)), ...judge(exit.value.beside)]
+  const violations = "invariant" in ran
+    ? [ran]
+    : Exit.isFailure(ran.exit)
+    ? [{
+      invariant: "no-defect",
+      message: Cause.pretty(ran.exit.cause, { renderErrorCause: true }),
+      time: ran.time
+    }]
+    : [...judge(historyFrom(plan, events, ran.exit.value, ran.leftovers)), ...judge(ran.exit.value.beside)]
   return {
     plan,
     violations,
     records: plan.producers.reduce((sum, { records }) => sum + records, 0),
     faults: faults.size,
     faultKinds: Array.from(new Set(Array.from(faults, ({ _tag }) => _tag))).sort(),
-    time,
-    steps,
+    time: ran.time ?? 0,
+    steps: "steps" in ran ? ran.steps : maxSteps,
     timeline: options.timeline ? timeline(placed, recorder!.everything, violations) : []
   }
 }

@@ -228,6 +228,10 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
           ? `${event.record} is reported at ${placeInWords(event.outcome.partition, event.outcome.offset)}`
           : `${event.record} is reported: ${event.outcome.reason}, persisted ${event.outcome.persisted}`
       )
+    case "ReportHandled":
+      return ofProducer(time, event.producer, `the report of ${event.record} is handled`)
+    case "Piped":
+      return ofProducer(time, event.producer, `${event.record} comes out of a stream (${event.lane})`)
     case "Flushing":
     case "Flushed":
       return ofProducer(time, event.producer, event._tag === "Flushing" ? "flushes" : "has flushed")

@@ -22,11 +22,13 @@ interface Failure {
   readonly time: number
   readonly reason: string
   readonly persisted: "no" | "maybe"
+  /** How often it was sent, if that was told. */
+  readonly attempts?: number | undefined
 }
 
 const failuresOf = ({ reported, told }: Fate): ReadonlyArray<Failure> => [
   ...told.flatMap((event) => event._tag === "Failed" ? [event] : []),
-  ...reported.flatMap(({ outcome, time }) => outcome._tag === "Failed" ? [{ ...outcome, time }] : [])
+  ...reported.flatMap(({ attempts, outcome, time }) => outcome._tag === "Failed" ? [{ ...outcome, time, attempts }] : [])
 ]
 
 /** How a batch ends whose partition has lost its sequence, if an earlier attempt may have been written. */
@@ -147,6 +149,14 @@ class Circumstances {
     return isFirst(fate) || this.#byProducer.get(producer.name)!.some(isFirst)
   }
 
+  /** Whether something of its producer may have been without an outcome when a record came that may not wait for room. */
+  mayBeFull(fate: Fate, { time }: Failure): boolean {
+    return this.#byProducer.get(fate.producer.name)!.some((other) =>
+      other !== fate && other.invoked.time <= time && other.invoked.flaw === undefined &&
+      endedSince(other, time - this.delay)
+    )
+  }
+
   /** Whether the cluster was asked in vain for as long as a client tries, for a record that was not accepted before. */
   mayHaveAskedInVain({ accepted, invoked, reported }: Fate, { persisted, reason, time }: Failure): boolean {
     return persisted === "no" && accepted === undefined && reported.length === 0 && ofLookups.has(reason) &&
@@ -187,6 +197,8 @@ const problemOfGood = (fate: Fate, failure: Failure, circumstances: Circumstance
   const { persisted, reason, time } = failure
   const { maxMessageBytes = Infinity } = circumstances.history
   const isCalm = circumstances.wasCalm(fate, time)
+  const { attempts = Infinity } = failure
+  const isSpent = producer.retries !== undefined && attempts > producer.retries && !isCalm
   switch (reason) {
     case "Closed":
       return circumstances.isClosing(fate, time) ? undefined : "its producer was open"
@@ -194,10 +206,17 @@ const problemOfGood = (fate: Fate, failure: Failure, circumstances: Circumstance
       return invoked.size + batchOverhead > maxMessageBytes || (persisted === "maybe" && !isCalm)
         ? undefined
         : `its ${invoked.size} bytes are not too many`
+    case "BufferFull":
+      return invoked.mayNotWait === undefined
+        ? "it was to wait for room"
+        : persisted === "no" && circumstances.mayBeFull(fate, failure)
+        ? undefined
+        : `nothing took up its room (persisted "${persisted}")`
     case "SerializationFailed":
     case "InvalidArgument":
-    case "UnknownTopicOrPartition":
       return "nothing is wrong with it"
+    case "UnknownTopicOrPartition":
+      return isSpent ? undefined : "nothing is wrong with it"
   }
   if (isCalm) return `nothing was broken (persisted "${persisted}")`
   if (reason === "DeliveryTimeout") {
@@ -205,6 +224,7 @@ const problemOfGood = (fate: Fate, failure: Failure, circumstances: Circumstance
       ? undefined
       : `nothing that was sent with it was ${producer.deliveryTimeout} ms old`
   }
+  if (isSpent) return undefined
   const isLost = persisted === "maybe" &&
     (isIdempotent(producer) && lostSequence.has(reason) || producer.acks === "none" && lostConnection.has(reason))
   return isLost || circumstances.mayHaveAskedInVain(fate, failure)
@@ -219,6 +239,14 @@ const isLate = (fate: Fate, circumstances: Circumstances): boolean => {
   const slack = circumstances.delay + (circumstances.isClosing(fate, first.time) ? stopping : 0)
   return first.time > accepted.time + deliveryTimeout + slack
 }
+
+/** How long a record took that may not wait: until it was accepted, or refused. */
+const waited = ({ accepted, invoked, told: [first] }: Fate): number =>
+  invoked.mayNotWait === "at once" && (accepted ?? first) !== undefined ? (accepted ?? first)!.time - invoked.time : 0
+
+/** How often it was sent more than its producer may; several in flight are sent again for one another. */
+const excess = ({ producer: { maxInFlight, retries }, reported: [report] }: Fate): number =>
+  retries === undefined || maxInFlight !== 1 ? 0 : (report?.attempts ?? 0) - (retries + 1)
 
 const check: Checker = (history) => {
   const violations = new Violations(name)
@@ -237,6 +265,12 @@ const check: Checker = (history) => {
         fate.told[0]!.time
       )
     }
+    if (waited(fate) > circumstances.delay) {
+      violations.add(`record ${record} was not to wait, and did for ${waited(fate)} ms`, time)
+    }
+    if (excess(fate) > 0) {
+      violations.add(`record ${record} was sent ${fate.reported[0]!.attempts} times`, fate.reported[0]!.time)
+    }
     for (const failure of failuresOf(fate)) {
       const problem = problemOfGood(fate, failure, circumstances)
       if (problem === undefined) continue
@@ -253,7 +287,9 @@ const check: Checker = (history) => {
  * producer is closing, if it alone is too large for the topic, or if something is broken; never for the fault of another. What
  * is broken may be over in a moment: a record fails for it only when its delivery timeout is over, or, `"maybe"`, if it cannot be
  * sent again without a duplicate: its sequence is lost, or, with acks none, a connection that had taken it. Whoever waits for a
- * record that was accepted is told within its delivery timeout.
+ * record that was accepted is told within its delivery timeout. With a bound on retries it may also fail when it was sent that
+ * often, and is not sent more often. One that may not wait for room is accepted or refused at once, and refused only if
+ * others have room that they have no outcome for yet.
  *
  * Exceptions. One for a topic that is deleted waits for it, and may be too late then; it never fails because the topic is not
  * there. Whether a partition is there must be asked for: it is asked in vain only while something is broken, and not less long
@@ -261,7 +297,8 @@ const check: Checker = (history) => {
  * may fail or not. A batch that is too large, and of which an answer was lost before, is not split: who knows that the topic
  * took no larger ones then? A batch has the deadline of its first record, and those that came later fail with it. When that is
  * over is known of single records, not of those who wait for several, nor of a batch that was split. Whether something is
- * broken is known for as long as it may be felt.
+ * broken is known for as long as it may be felt. How often a record was sent is known of those that are reported, and judged
+ * where one batch is in flight: several may be sent again for the sake of one another, which counts for nothing.
  */
 export const failsForAReason: Check = {
   name,

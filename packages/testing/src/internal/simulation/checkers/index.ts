@@ -24,6 +24,7 @@ import { order } from "./order.ts"
 import { processedIsLogged } from "./processedIsLogged.ts"
 import { progress } from "./progress.ts"
 import { rightPartition } from "./rightPartition.ts"
+import { toldInTurn } from "./toldInTurn.ts"
 
 /** Everything that is checked of a history, each invariant by itself. */
 export const checkers: ReadonlyArray<Check> = [
@@ -32,6 +33,7 @@ export const checkers: ReadonlyArray<Check> = [
   noDuplicates,
   order,
   oneOutcome,
+  toldInTurn,
   flushMeansDone,
   failsForAReason,
   rightPartition,
