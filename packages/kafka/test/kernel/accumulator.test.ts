@@ -371,6 +371,20 @@ describe("Accumulator", () => {
       assert.deepStrictEqual(entriesOf(drainAll()), ["a", "b", "c", "d", "e"])
     })
 
+    it("fill beside those in flight for a moment, unless they are full", () => {
+      const accumulator = make({ batchRecords: 2 })
+      const partition = led(accumulator, 0)
+      append(accumulator, partition, "first")
+      acknowledge(accumulator, accumulator.drain(1, 0, 1000)[0]!)
+      append(accumulator, partition, "a", 10, { now: 100 })
+      assert.deepStrictEqual(entriesOf(accumulator.drain(1, 100, 1000)), ["a"])
+      append(accumulator, partition, "b", 10, { now: 100 })
+      assert.deepStrictEqual(accumulator.drain(1, 104, 1000), [])
+      assert.strictEqual(accumulator.nextReady(1, 104), 105)
+      append(accumulator, partition, "c", 10, { now: 104 })
+      assert.deepStrictEqual(entriesOf(accumulator.drain(1, 104, 1000)), ["b,c"])
+    })
+
     it("is one, before the leader has acknowledged any of the epoch, and when another broker leads", () => {
       const { accumulator, drainAll, partition } = established("a", "b", "c")
       partition.leader = 2

@@ -263,6 +263,20 @@ describe("sticky", () => {
     return Exit.isSuccess(exit) ? exit.value : []
   }
 
+  it("leaves a partition after 64 KiB, though its batch takes more", () => {
+    const program = Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* cluster.createTopic("lines", { partitions: 6, replicas: 1 })
+      const producer = yield* Producer.make({ linger: "1 second" })
+      const places = yield* producer.sendAll(Array.from({ length: 150 }, () => line("v".repeat(1000))))
+      return places.map(({ partition }) => partition)
+    })
+    const { exit } = Simulation.run(program.pipe(Effect.scoped, Effect.provide(memory({ brokers: 3 }))), { seed: 1 })
+    const partitions = Exit.isSuccess(exit) ? exit.value : []
+    const moves = partitions.filter((partition, i) => i > 0 && partition !== partitions[i - 1])
+    assert.lengthOf(moves, 2)
+  })
+
   it("gives each partition about as much where none is slower than another", () => {
     for (const n of spread(Effect.void)) assert.isAtMost(Math.abs(n - 2500), 500)
   })

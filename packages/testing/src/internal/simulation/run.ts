@@ -301,13 +301,15 @@ export const runPlan = (plan: WorkloadPlan, options: { readonly timeline: boolea
     })
     return yield* program(plan, world, recorder, beside)
   }))
-  const ran = orEndless(() => Simulation.run(whole, {
-    seed: plan.seed,
-    interleaving: plan.interleaving,
-    maxSteps,
-    // The check costs a twentieth; who wants to see what happened gets it too.
-    escapes: options.timeline ? "fail" : "allow"
-  }))
+  const ran = orEndless(() =>
+    Simulation.run(whole, {
+      seed: plan.seed,
+      interleaving: plan.interleaving,
+      maxSteps,
+      // The check costs a twentieth; who wants to see what happened gets it too.
+      escapes: options.timeline ? "fail" : "allow"
+    })
+  )
   const events = recorder!.events
   const violations = "invariant" in ran
     ? [ran]

@@ -65,7 +65,18 @@ export const log = (partition: PartitionIndex, ...records: ReadonlyArray<number>
 
 export const invoked = (
   record: number,
-  { content, flaw, hasCorrelation, isAside, lane, partition, partitionOnceGrown, producer = "all", size = 10 }: {
+  {
+    content,
+    flaw,
+    hasCorrelation,
+    isAside,
+    lane,
+    mayNotWait,
+    partition,
+    partitionOnceGrown,
+    producer = "all",
+    size = 10
+  }: {
     readonly partition?: PartitionIndex
     readonly partitionOnceGrown?: PartitionIndex
     readonly flaw?: Flaw
@@ -75,6 +86,7 @@ export const invoked = (
     readonly producer?: string
     readonly size?: number
     readonly lane?: number
+    readonly mayNotWait?: "at once" | "once known"
   } = {}
 ): Step => ({
   _tag: "Invoked",
@@ -83,6 +95,7 @@ export const invoked = (
   size,
   partition,
   ...(lane !== undefined && { lane }),
+  ...(mayNotWait !== undefined && { mayNotWait }),
   ...(flaw !== undefined && { flaw }),
   ...(isAside !== undefined && { isAside }),
   ...(hasCorrelation !== undefined && { hasCorrelation }),

@@ -156,6 +156,16 @@ const mutations: ReadonlyArray<
       }))
     }
   ],
+  [
+    "a record comes out of a stream with the correlation of another",
+    "told-in-turn",
+    (history, choice) =>
+      withEvents(history, (events) => {
+        const index = one(history, "Invoked", choice)
+        const { producer, record, time } = events[index] as EventOf<"Invoked">
+        events.splice(index + 1, 0, { _tag: "Piped", time, producer, lane: 1, record, correlation: record + 1 })
+      })
+  ],
   ["a record is in another partition than was chosen", "right-partition", (history, choice) => {
     const index = one(
       history,

@@ -10,6 +10,8 @@ import { nothingInvented } from "../../../src/internal/simulation/checkers/nothi
 import { oneOutcome } from "../../../src/internal/simulation/checkers/oneOutcome.ts"
 import { order } from "../../../src/internal/simulation/checkers/order.ts"
 import { rightPartition } from "../../../src/internal/simulation/checkers/rightPartition.ts"
+import { toldInTurn } from "../../../src/internal/simulation/checkers/toldInTurn.ts"
+import type { ProducerFacts } from "../../../src/internal/simulation/history.ts"
 import {
   abandoned,
   accepted,
@@ -31,6 +33,7 @@ import {
   reportedWith,
   sinkDone,
   started,
+  type Step,
   stored,
   topicDeleted,
   topicMade,
@@ -396,8 +399,37 @@ describe("fails-for-a-reason", () => {
   const bothFailed = [failed(7, "maybe"), failed(8, "maybe")]
   const large = invoked(7, { flaw: "too large", size: 60 })
   const nowhere = invoked(7, { flaw: "no such partition", partition: 100 })
+  const trying = invoked(8, { mayNotWait: "at once" })
+  const isFull = failed(8, "no", "all", "BufferFull")
+  /** A producer that sends a batch again once, one at a time. */
+  const once: ProducerFacts = {
+    name: "reporting",
+    acks: "all",
+    bufferBytes: 100,
+    deliveryTimeout: 100,
+    hasReports: true,
+    retries: 1,
+    maxInFlight: 1
+  }
+  const sentOften = (attempts: number): Step => ({
+    _tag: "Reported",
+    producer: "reporting",
+    record: 7,
+    attempts,
+    outcome: { _tag: "Failed", persisted: "no", reason: "NotEnoughReplicas" }
+  })
+  const retried = (attempts: number, ...before: ReadonlyArray<Step>) =>
+    history([...before, invoked(7, { producer: "reporting" }), sentOften(attempts)], { producers: [once] })
   cases(failsForAReason, {
     accepts: {
+      "what found no room, and was not to wait": history([invoked(7), trying, isFull, acknowledged(7, 0, 0)]),
+      "what had to be asked for": history([
+        invoked(8, { mayNotWait: "once known" }),
+        5,
+        accepted(8),
+        acknowledged(8, 0, 0)
+      ]),
+      "what was sent as often as may be": retried(2, ...broken),
       "what was refused for what is wrong with it": history([large, failed(7, "no", "all", "MessageTooLarge")]),
       "what a sink refused": history([large, abandoned(7)]),
       "a partition that could not be asked for": history(
@@ -450,6 +482,12 @@ describe("fails-for-a-reason", () => {
       )
     },
     rejects: {
+      "what was to wait for room": history([invoked(7), invoked(8), isFull, acknowledged(7, 0, 0)]),
+      "what found no room though there was nothing": history([trying, isFull]),
+      "what was not to wait, and did": history([trying, 5, accepted(8), acknowledged(8, 0, 0)]),
+      "what could be sent once more": retried(1, ...broken),
+      "what was sent too often": retried(3, ...broken),
+      "what was sent as often as may be, while nothing was broken": retried(2),
       "what was acknowledged, and is too large": history([large, acknowledged(7, 0, 0)]),
       "what is in the log, and is too large": history([large, abandoned(7)], { log: log(0, 7) }),
       "what was accepted, and is too large": history([large, reportedFailure(7, "no", "all")]),
@@ -606,6 +644,46 @@ describe("buffer-bound", () => {
         3,
         acknowledged(1, 0, 1)
       ])
+    }
+  })
+})
+
+describe("told-in-turn", () => {
+  const piped = (record: number, correlation: number | undefined = record): Step => ({
+    _tag: "Piped",
+    producer: "all",
+    lane: 1,
+    record,
+    correlation
+  })
+  const handled = (record: number): Step => ({ _tag: "ReportHandled", producer: "reporting", record })
+  const sent = [1, 2].map((record) => invoked(record, { producer: "reporting", lane: 1 }))
+  const told = (steps: ReadonlyArray<Step>, facts: { readonly reportsInTurn?: boolean } = { reportsInTurn: true }) =>
+    history([...sent, ...steps], {
+      producers: [{
+        name: "reporting",
+        acks: "all",
+        bufferBytes: 100,
+        deliveryTimeout: 100,
+        hasReports: true,
+        ...facts
+      }],
+      inUsualOrder: true
+    })
+  cases(toldInTurn, {
+    accepts: {
+      "a stream's order": history([piped(1), piped(2)]),
+      "one report after the other": told([reported(1, 0, 0), handled(1), reported(2, 0, 1), handled(2)]),
+      "reports of two partitions": told([reported(1, 0, 0), reported(2, 1, 0), handled(1), handled(2)]),
+      "reports in no order": told([reported(2, 0, 1), reported(1, 0, 0)], {}),
+      "what was sent again": told([faultBegan(), reported(2, 0, 1), handled(2), reported(1, 0, 0)])
+    },
+    rejects: {
+      "another order": history([piped(2), piped(1)]),
+      "the correlation of another": history([piped(1, 2)]),
+      "no correlation": history([{ _tag: "Piped", producer: "all", lane: 1, record: 1, correlation: undefined }]),
+      "two reports of a partition at a time": told([reported(1, 0, 0), reported(2, 0, 1)]),
+      "reports in another order than the log's": told([reported(2, 0, 1), handled(2), reported(1, 0, 0)])
     }
   })
 })

@@ -28,7 +28,9 @@ interface Failure {
 
 const failuresOf = ({ reported, told }: Fate): ReadonlyArray<Failure> => [
   ...told.flatMap((event) => event._tag === "Failed" ? [event] : []),
-  ...reported.flatMap(({ attempts, outcome, time }) => outcome._tag === "Failed" ? [{ ...outcome, time, attempts }] : [])
+  ...reported.flatMap(({ attempts, outcome, time }) =>
+    outcome._tag === "Failed" ? [{ ...outcome, time, attempts }] : []
+  )
 ]
 
 /** How a batch ends whose partition has lost its sequence, if an earlier attempt may have been written. */

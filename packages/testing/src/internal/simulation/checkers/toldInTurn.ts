@@ -8,7 +8,9 @@ const name = "told-in-turn"
 const check: Checker = (history) => {
   const violations = new Violations(name)
   const fates = fatesOf(history)
-  const inTurn = new Set(history.producers.flatMap((producer) => producer.reportsInTurn === true ? [producer.name] : []))
+  const inTurn = new Set(
+    history.producers.flatMap((producer) => producer.reportsInTurn === true ? [producer.name] : [])
+  )
   const firstFault = history.events.find(({ _tag }) => _tag === "FaultBegan")?.time ?? Infinity
   const isOrdered = (time: number): boolean => history.inUsualOrder === true && time < firstFault
   /** What came out of a stream last; what is being handled of a partition, and what was reported of it last. */
@@ -42,7 +44,10 @@ const check: Checker = (history) => {
         handled.set(key, record)
         const before = reported.get(key)
         if (isOrdered(time) && before !== undefined && outcome.offset !== undefined && before >= outcome.offset) {
-          violations.add(`offset ${outcome.offset} of partition ${outcome.partition} was reported after ${before}`, time)
+          violations.add(
+            `offset ${outcome.offset} of partition ${outcome.partition} was reported after ${before}`,
+            time
+          )
         }
         if (outcome.offset !== undefined) reported.set(key, outcome.offset)
         break
