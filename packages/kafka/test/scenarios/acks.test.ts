@@ -1,11 +1,12 @@
 /** What `acks` promises, and what it does not. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Consumer from "@sluice/kafka/Consumer"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Clock, Effect, Fiber } from "effect"
+import { Clock, Effect, Fiber, Logger, LogLevel } from "effect"
 
-import { count, line, values } from "../producer/lines.ts"
+import { count, line, Lines, values } from "../producer/lines.ts"
 import { Wires, written } from "../producer/wire.ts"
 import { outcome, play, playSeeds, threeBrokers } from "./story.ts"
 
@@ -109,6 +110,45 @@ describe("acks all", () => {
     assert.strictEqual((yield* waiting).offset, 1n)
     assert.deepStrictEqual(yield* values(), ["first", "second"])
     yield* cluster.startBroker(3)
+  })
+
+  it("FM-15: what only a leader had is gone when one leads that is behind: consumers are told, and records go on", () => {
+    const read: Array<string> = []
+    const warnings: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      if (logLevel._tag === "Warning") warnings.push(String(message))
+    })
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        yield* cluster.createTopic("lines", { config: { "unclean.leader.election.enable": "true" } })
+        yield* cluster.setLeader("lines", 0, 1)
+        const producer = yield* Producer.make()
+        yield* producer.send(line("first"))
+        yield* Effect.sleep("10 seconds")
+        yield* cluster.stopBroker(2)
+        yield* cluster.stopBroker(3)
+        // Acknowledged by all replicas that are in sync: there is one.
+        assert.strictEqual((yield* producer.send(line("second"))).offset, 1n)
+        assert.strictEqual((yield* producer.send(line("third"))).offset, 2n)
+        const consumer = yield* Consumer.make({ groupId: "readers", topics: [Lines], commitInterval: "100 millis" })
+        yield* Effect.forkScoped(consumer.run(({ value }) => Effect.sync(() => read.push(value))))
+        yield* Effect.sleep("10 seconds")
+        assert.deepStrictEqual(read.splice(0), ["first", "second", "third"])
+        yield* cluster.stopBroker(1)
+        yield* cluster.startBroker(2)
+        // One that the old leader may have had would be told of as such: its sequence is gone too.
+        yield* Effect.sleep("1 second")
+        assert.strictEqual((yield* producer.send(line("fourth"))).offset, 1n)
+        yield* cluster.startBroker(1)
+        yield* cluster.startBroker(3)
+        yield* Effect.sleep("30 seconds")
+        assert.deepStrictEqual(yield* values(), ["first", "fourth"])
+        assert.deepStrictEqual(read, ["first", "fourth"])
+        assert.isTrue(warnings.some((warning) => warning.includes("offset 3 is out of range; goes on at 0 (earliest)")))
+      }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)), Logger.withMinimumLogLevel(LogLevel.Warning)),
+      { cluster: { brokers: 3, topics: {} } }
+    )
   })
 
   it("CL-3, FM-7: with fewer replicas than min.insync.replicas a record fails as not written; the next ones go on when they are back", () => {

@@ -138,6 +138,7 @@ export const createTopic = (
   const settings = {
     maxMessageBytes: integer(configs, "max.message.bytes", state.config.messageMaxBytes),
     minInsyncReplicas: integer(configs, "min.insync.replicas", state.config.minInsyncReplicas, 1),
+    electsUnclean: configs.get("unclean.leader.election.enable")?.toLowerCase() === "true",
     segmentBytes: integer(configs, "segment.bytes", state.config.logSegmentBytes),
     retentionMs: isDeleted ? integer(configs, "retention.ms", -1, -1) : -1,
     retentionBytes: isDeleted ? integer(configs, "retention.bytes", -1, -1) : -1
@@ -178,6 +179,7 @@ export const addPartitions = (
         replicas: brokerIds,
         inSyncReplicas: brokerIds.filter(state.isActive),
         minInSyncReplicas: topic.minInsyncReplicas,
+        electsUnclean: topic.electsUnclean,
         log: new PartitionLog(topic.segmentBytes, state.config.codecs)
       })
     )

@@ -3,8 +3,8 @@ import type { ClusterState } from "./state.ts"
 import { noLeader, type Partition } from "./topic.ts"
 
 /**
- * Each change of the leader is a new epoch, no leader among them, and wakes those who watch the partition. A new leader
- * must be in sync. What it does not have is gone. Says whether there was a change.
+ * Each change of the leader is a new epoch, no leader among them, and wakes those who watch the partition. What a new
+ * leader does not have is gone. Says whether there was a change.
  */
 export const changeLeader = (state: ClusterState, partition: Partition, leader: number, now: number): boolean => {
   if (partition.leader === leader) return false
@@ -31,12 +31,19 @@ const truncate = (state: ClusterState, partition: Partition, offset: number, now
   for (const replica of partition.replicaStates) replica.endOffset = Math.min(replica.endOffset, offset)
   if (offset >= partition.log.endOffset) return
   partition.log.truncateTo(offset)
+  partition.highWatermark = Math.min(partition.highWatermark, offset)
   partition.producers.truncateTo(offset)
   state.observe({ _tag: "Truncated", topic: partition.topicName, partition: partition.index, offset }, now)
 }
 
-const elect = (state: ClusterState, partition: Partition): number =>
-  partition.replicas.find((id) => state.isActive(id) && partition.inSyncReplicas.includes(id)) ?? noLeader
+/** The first replica leads that runs and is in sync; else, where the topic allows that, one that is not, and only that is in sync then. */
+const elect = (state: ClusterState, partition: Partition, now: number): boolean => {
+  const active = partition.replicas.filter(state.isActive)
+  const inSync = active.find((id) => partition.inSyncReplicas.includes(id))
+  const [behind] = inSync === undefined && partition.electsUnclean ? active : []
+  if (behind !== undefined) changeInSyncReplicas(state, partition, [behind], now)
+  return changeLeader(state, partition, inSync ?? behind ?? noLeader, now)
+}
 
 /** The in-sync replica after the leader, in the order of the replicas, that runs; `undefined` if there is no other. */
 export const nextLeader = (state: ClusterState, partition: Partition): number | undefined => {
@@ -47,8 +54,7 @@ export const nextLeader = (state: ClusterState, partition: Partition): number | 
 }
 
 /**
- * A broker is fenced: it leaves the in-sync replicas unless it is the last of them, and another of them leads (unclean
- * election is off). Says whether the leader changed.
+ * A broker is fenced: it leaves the in-sync replicas unless it is the last of them, and another one leads. Says whether the leader changed.
  */
 export const afterBrokerFenced = (
   state: ClusterState,
@@ -60,7 +66,7 @@ export const afterBrokerFenced = (
   const remaining = partition.inSyncReplicas.filter((id) => id !== brokerId)
   const leaves = remaining.length > 0 && remaining.length < partition.inSyncReplicas.length
   if (leaves) changeInSyncReplicas(state, partition, remaining, now)
-  if (partition.leader === brokerId) return changeLeader(state, partition, elect(state, partition), now)
+  if (partition.leader === brokerId) return elect(state, partition, now)
   if (leaves) replicate(state, partition, now)
   return false
 }
@@ -76,7 +82,7 @@ export const afterBrokerUnfenced = (
   now: number
 ): boolean => {
   if (!partition.replicas.includes(brokerId)) return false
-  if (partition.leader === noLeader) return changeLeader(state, partition, elect(state, partition), now)
+  if (partition.leader === noLeader) return elect(state, partition, now)
   replicate(state, partition, now)
   return false
 }

@@ -41,6 +41,8 @@ export class Partition {
   readonly replicaStates: ReadonlyArray<Replica>
   /** `min.insync.replicas`, of which there can be no more than there are replicas. */
   readonly minInSyncReplicas: number
+  /** `unclean.leader.election.enable`: whether a replica that is not in sync leads where no other can. */
+  readonly electsUnclean: boolean
   /** The replicas that may become leader. The last one stays in it when its broker stops. */
   inSyncReplicas: ReadonlyArray<number>
   /** {@link noLeader} if no broker can lead it. */
@@ -48,7 +50,7 @@ export class Partition {
   leaderEpoch = 0
   /** Where the log ended when this leader began. */
   epochStartOffset = 0
-  /** All in-sync replicas have what is before it: it is never truncated, and all that consumers see. Never goes back. */
+  /** All in-sync replicas have what is before it, and consumers see no more. Truncated, and so less, only where one leads that was not in sync. */
   highWatermark = 0
   /** The next time that something happens by itself between leader and followers. */
   replicationTimer: Timer | undefined
@@ -64,6 +66,7 @@ export class Partition {
     readonly replicas: ReadonlyArray<number>
     readonly inSyncReplicas: ReadonlyArray<number>
     readonly minInSyncReplicas: number
+    readonly electsUnclean: boolean
     readonly log: PartitionLog
   }) {
     this.topicName = options.topicName
@@ -72,6 +75,7 @@ export class Partition {
     this.replicaStates = options.replicas.map((id) => new Replica(id))
     this.inSyncReplicas = options.inSyncReplicas
     this.minInSyncReplicas = Math.min(options.minInSyncReplicas, options.replicas.length)
+    this.electsUnclean = options.electsUnclean
     this.leader = options.inSyncReplicas[0] ?? noLeader
     this.log = options.log
   }
@@ -128,6 +132,8 @@ export interface Topic {
   readonly maxMessageBytes: number
   /** `min.insync.replicas`. */
   readonly minInsyncReplicas: number
+  /** `unclean.leader.election.enable`. */
+  readonly electsUnclean: boolean
   /** `segment.bytes`. */
   readonly segmentBytes: number
   /** `retention.ms` and `retention.bytes`; -1 for ever and for any size, also for a topic that is not to be deleted from. */
