@@ -146,7 +146,10 @@ describe("acks all", () => {
         assert.deepStrictEqual(yield* values(), ["first", "fourth"])
         assert.deepStrictEqual(read, ["first", "fourth"])
         assert.isTrue(warnings.some((warning) => warning.includes("offset 3 is out of range; goes on at 0 (earliest)")))
-      }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)), Logger.withMinimumLogLevel(LogLevel.Warning)),
+      }).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Logger.withMinimumLogLevel(LogLevel.Warning)
+      ),
       { cluster: { brokers: 3, topics: {} } }
     )
   })

@@ -294,9 +294,13 @@ export class Sender {
         partition.lastError = error
         if (isFatal(error)) { for (const batch of partition.batches) if (!batch.inFlight) batches.push(batch) }
       }
-      return Effect.forEach(batches, (batch) => this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no"), {
-        discard: true
-      })
+      return Effect.forEach(
+        batches,
+        (batch) => this.#fail(batch, error, batch.maybeWritten || batch.inFlight ? "maybe" : "no"),
+        {
+          discard: true
+        }
+      )
     })
   }
 
@@ -440,12 +444,11 @@ export class Sender {
     })
   }
 
+  /** At once, not when the effect is run: a batch that has landed may be sent again by whoever comes between. */
   #fail(batch: Batch<Entry>, error: KafkaError, persisted: "no" | "maybe"): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      // Another fiber may have come first.
-      if (!this.#engine.accumulator.incomplete.has(batch)) return Effect.void
-      return this.#engine.complete(batch, failure(batch, withPersisted(error, persisted)))
-    })
+    // Another fiber may have come first.
+    if (!this.#engine.accumulator.incomplete.has(batch)) return Effect.void
+    return this.#engine.complete(batch, failure(batch, withPersisted(error, persisted)))
   }
 
   /** False if the batch's bytes, which are our own, cannot be read. */
