@@ -1,4 +1,6 @@
 /** Networks that cut, lose, hold, delay and damage what goes between a producer and its brokers. */
+import { setTimeout as sleep } from "node:timers/promises"
+
 import { assert } from "@effect/vitest"
 import { Producer } from "@sluice/kafka"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
@@ -119,7 +121,10 @@ for (const mode of ["idempotent", "acks all"] as const) {
   test(
     `FM-16 requests are lost before the broker has them: sent again, and in the log once (${mode})`,
     Effect.gen(function*() {
-      const result = yield* underRule(() => everyNth(5, produceRequest, "reset"), { mode })
+      // With one request on a connection at a time nothing but the lost one goes down with it. Beside others, their answers
+      // would be lost, which without idempotence means copies.
+      const producer = mode === "idempotent" ? {} : { maxInFlight: 1 }
+      const result = yield* underRule(() => everyNth(5, produceRequest, "reset"), { mode, producer })
       assertFlawless(result)
     })
   )
@@ -150,27 +155,24 @@ test(
   })
 )
 
-/** The longest time between two acknowledgements in a partition, in milliseconds, from one time to another. */
-const longestPause = (
-  events: ReadonlyArray<HistoryEvent>,
-  partition: number,
-  from: number,
-  to: number
-): number => {
-  let last = from
-  let longest = 0
-  for (const event of events) {
-    if (event._tag !== "Reported" || event.outcome._tag !== "Acknowledged") continue
-    if (event.outcome.partition !== partition || event.time < from || event.time > to) continue
-    longest = Math.max(longest, event.time - last)
-    last = event.time
+/** Of a time, in slices of 250 ms: the part of them in which a partition has acknowledgements. */
+const busySlices = (events: ReadonlyArray<HistoryEvent>, from: number, to: number) => {
+  const slice = 250
+  return (partition: number): number => {
+    const busy = new Set<number>()
+    for (const event of events) {
+      if (event._tag !== "Reported" || event.outcome._tag !== "Acknowledged") continue
+      if (event.outcome.partition !== partition || event.time < from || event.time > to) continue
+      busy.add(Math.floor((event.time - from) / slice))
+    }
+    return busy.size / Math.ceil((to - from) / slice)
   }
-  return Math.max(longest, to - last)
 }
 
 test(
   "FM-19 one broker is in a black hole: its partitions wait, the others go on as if nothing were",
   Effect.gen(function*() {
+    const others = [1, 2, 4, 5]
     const load = yield* startLoad(cluster, {
       topic: yield* cluster.makeTopic(),
       kafka: { connectTimeout: "2 seconds", requestTimeout: "2 seconds" }
@@ -181,8 +183,11 @@ test(
     yield* Effect.sync(() => {
       cluster.proxy(1).rule = rule
     })
-    // Several request timeouts.
-    yield* Effect.sleep("8 seconds")
+    // Several request timeouts, in each of which the others have a lot acknowledged.
+    for (let timeouts = 1; timeouts <= 4; timeouts++) {
+      yield* Effect.sleep("2 seconds")
+      yield* load.progress(`others go on after ${timeouts} timeouts`, { partitions: others })
+    }
     const to = performance.now()
     assert.isAbove(held(), 0)
     // What was held arrives now, long after its connection was given up.
@@ -191,12 +196,11 @@ test(
     yield* load.progress("the broker is back")
     const result = yield* load.finish
     assertFlawless(result)
-    for (const partition of [0, 3]) {
-      assert.isAbove(longestPause(result.history.events, partition, from, to), 6_000, `partition ${partition}`)
-    }
-    for (const partition of [1, 2, 4, 5]) {
-      assert.isBelow(longestPause(result.history.events, partition, from, to), 1_000, `partition ${partition}`)
-    }
+    const busy = busySlices(result.history.events, from, to)
+    // What was on its way when the hole came still arrives.
+    for (const partition of [0, 3]) assert.isAtMost(busy(partition), 1 / 4, `partition ${partition}`)
+    // If they waited for the broker too, they would have most of the time nothing. One pause is the machine's.
+    for (const partition of others) assert.isAtLeast(busy(partition), 1 / 2, `partition ${partition}`)
   })
 )
 
@@ -204,12 +208,13 @@ test(
   "FM-20 everything takes from 200 to 800 ms: nothing is lost or out of order, and batches grow instead of the queue",
   Effect.gen(function*() {
     let turn = 0
-    const [duration, result] = yield* Effect.timed(
-      underRule(() => latency(() => 200 + (turn += 277) % 600), { records: 4_000 })
-    )
+    let requests = 0
+    const result = yield* underRule(() => (frame) => {
+      if (produceRequest(frame)) requests++
+      return sleep(200 + (turn += 277) % 600, "pass")
+    }, { records: 4_000 })
     assertFlawless(result)
-    // One after the other they would take more than half an hour.
-    assert.isBelow(Duration.toSeconds(duration), 60)
+    assert.isAbove(result.acknowledged / requests, 20, "records in a request")
   })
 )
 
@@ -301,7 +306,8 @@ test(
       Effect.timed
     )
     assert.deepStrictEqual([error._tag, error.reason._tag], ["RetriableError", "BrokersUnavailable"])
-    assert.isBelow(Duration.toMillis(duration), 4_000)
+    // Without that bound it would be the default, a minute.
+    assert.isBelow(Duration.toSeconds(duration), 20)
   })
 )
 
@@ -352,13 +358,14 @@ test(
   Effect.gen(function*() {
     // The one that hangs is a replica of the first partition alone.
     const topic = yield* cluster.makeTopic({ replicas: [[1, 2], [2, 3], [3, 2]] })
-    const { close, enqueue, reports } = yield* makeProducer({ closeTimeout: "1 second" })
+    const { close, enqueue, reports } = yield* makeProducer({ closeTimeout: "2 seconds" })
     for (const partition of [0, 1, 2]) yield* Effect.flatten(enqueue(topic, partition, partition))
     yield* cluster.pause(1)
     yield* Effect.forEach(Array(597).keys(), (index) => enqueue(topic, index % 3, index + 3), { discard: true })
     const [duration] = yield* close
-    assert.isAtLeast(Duration.toMillis(duration), 950)
-    assert.isBelow(Duration.toMillis(duration), 3_000)
+    // A request may take thirty seconds, and a delivery two minutes.
+    assert.isAtLeast(Duration.toMillis(duration), 1_950)
+    assert.isBelow(Duration.toSeconds(duration), 15)
     assert.strictEqual(reports.size, 600)
     const outcomes = new Map<string, number>()
     for (const [number, all] of reports) {

@@ -31,7 +31,9 @@ const timeoutMs = 30_000
 
 /**
  * Creates a topic, and waits until this client sees it. Fails with
- * `TopicAlreadyExists` if there is one.
+ * `TopicAlreadyExists` if there is one: it may be this call's own, if the
+ * controller made it and was lost before it answered, since such a call is
+ * repeated.
  *
  * @since 0.1.0
  * @category topics
