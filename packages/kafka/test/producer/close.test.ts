@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Kafka from "@sluice/kafka/Kafka"
 import type { ProduceError } from "@sluice/kafka/KafkaError"
 import * as Producer from "@sluice/kafka/Producer"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Clock, Effect, Exit, Fiber, Logger, LogLevel, Scope, Supervisor, TestClock } from "effect"
 
@@ -23,6 +24,12 @@ const logged = <A, E, R>(use: (events: Array<string>) => Effect.Effect<A, E, R>)
       Logger.withMinimumLogLevel(LogLevel.Debug)
     )
   })
+
+/** From now on a second passes before the broker has what it is sent, and another one before its answer is there. */
+const slowBroker = Effect.flatMap(
+  MemoryCluster,
+  (cluster) => cluster.inject(Fault.slow({}, { latency: "1 second", duration: "1 hour" }))
+)
 
 const client = Kafka.layer({ brokers: "broker-1.memory:9092" })
 
@@ -224,6 +231,73 @@ describe("closing a producer", () => {
       assert.deepStrictEqual(yield* values(), ["a", "audit a"])
     }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
 
+  it.effect("has every report of a thousand records in flight handled before it is gone, however slow the broker", () =>
+    Effect.gen(function*() {
+      const handled: Array<number> = []
+      const { close, producer } = yield* closable<number>({
+        batchBytes: 20_000,
+        onDelivery: {
+          concurrency: 10,
+          handler: ({ _tag, correlation }) =>
+            Effect.zipRight(
+              Effect.sleep("20 millis"),
+              Effect.sync(() => {
+                assert.strictEqual(_tag, "Acknowledged")
+                handled.push(correlation!)
+              })
+            )
+        }
+      })
+      yield* producer.send(line("first"), { correlation: -1 })
+      yield* TestClock.adjust("20 millis")
+      yield* slowBroker
+      yield* Effect.forEach(
+        count(1_000),
+        (_, number) => producer.enqueue(line(`${number}`.padEnd(100)), { correlation: number })
+      )
+      const closing = yield* Effect.fork(close)
+      yield* settle
+      assert.deepStrictEqual(handled, [-1])
+      // A round trip takes two seconds; a hundred turns of ten handlers another two.
+      yield* TestClock.adjust("29 seconds")
+      assert.isAbove(yield* Fiber.join(closing), 4_000)
+      assert.deepStrictEqual(handled.toSorted((one, other) => one - other), [-1, ...count(1_000).map(Number)])
+    }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
+
+  it.effect("refuses what a handler sends after the last flush", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const late: Array<string> = []
+      const { close, producer } = yield* closable({
+        onDelivery: {
+          handler: ({ record }): Effect.Effect<unknown> => {
+            if (record.value !== "a") return Effect.void
+            // A fiber that its handler does not wait for, and that goes on sending whatever comes of it.
+            const sends = Effect.forEach(count(6), (number) =>
+              Effect.sleep("300 millis").pipe(
+                Effect.zipRight(producer.send(line(`audit ${number}`))),
+                Effect.match({
+                  onFailure: (error) => `${number} ${error._tag} ${outcome(error)}`,
+                  onSuccess: ({ offset }) => `${number} at ${offset}`
+                }),
+                Effect.tap((told) => late.push(told))
+              ))
+            return Effect.zipRight(Effect.forkDaemon(sends), Effect.sleep("1 second"))
+          }
+        }
+      })
+      yield* producer.enqueue(line("a"))
+      const closing = yield* Effect.fork(close)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* Fiber.join(closing), 1_000)
+      assert.deepStrictEqual(late, [
+        ...["0 at 1", "1 at 2", "2 at 3"],
+        ...["3", "4", "5"].map((number) => `${number} FatalError Closed no`)
+      ])
+      assert.deepStrictEqual(yield* values(), ["a", "audit 0", "audit 1", "audit 2"])
+      assert.strictEqual(yield* cluster.connections, 1)
+    }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
+
   it.effect("gives a handler's own records their outcome when the broker is gone by then", () =>
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster
@@ -272,6 +346,34 @@ describe("closing a producer", () => {
       yield* TestClock.adjust("2 seconds")
       yield* Fiber.join(Fiber.all(interrupts))
       assert.strictEqual(outcome(yield* Fiber.join(ack)), "Closed maybe")
+    }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
+
+  it.effect("is not shortened by a second interruption: what was accepted is acknowledged, and its reports handled", () =>
+    Effect.gen(function*() {
+      const handled: Array<string> = []
+      const { close, producer } = yield* closable({
+        onDelivery: {
+          handler: ({ _tag, record }) =>
+            Effect.zipRight(Effect.sleep("1 second"), Effect.sync(() => handled.push(`${_tag} ${record.value}`)))
+        }
+      })
+      yield* producer.send(line("first"))
+      yield* TestClock.adjust("1 second")
+      yield* slowBroker
+      const acks = yield* Effect.forEach(["a", "b", "c"], (value) => producer.enqueue(line(value)))
+      const closing = yield* Effect.fork(close)
+      yield* settle
+      const interrupts: Array<Fiber.RuntimeFiber<unknown>> = []
+      // While it flushes, and while the handlers run.
+      for (let second = 0; second < 4; second++) {
+        interrupts.push(yield* Effect.fork(Fiber.interrupt(closing)))
+        yield* TestClock.adjust("1 second")
+      }
+      assert.strictEqual((yield* closing.poll)._tag, "None")
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(Fiber.all(interrupts))
+      assert.deepStrictEqual(handled, ["first", "a", "b", "c"].map((value) => `Acknowledged ${value}`))
+      assert.lengthOf(yield* Effect.all(acks), 3)
     }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
 
   for (const broker of ["answers", "hangs", "is gone"] as const) {

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Context, Deferred, Effect, Fiber, FiberRef, Logger, LogLevel, Option, Stream, TestClock } from "effect"
 
@@ -241,6 +242,47 @@ describe("onDelivery", () => {
       const expected = ["a", ...of("a"), "b", ...of("b")]
       assert.sameMembers(heard, expected)
       assert.sameMembers([...(yield* values())], expected)
+    }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
+
+  it.effect("lets a handler send while the buffer is full and others wait for its room", () =>
+    Effect.gen(function*() {
+      const heard: Array<string> = []
+      const most: Array<number> = []
+      const cluster = yield* MemoryCluster
+      const producer: Producer.Producer = yield* Producer.make({
+        // Room for two of these records, which always more than two want.
+        bufferBytes: 500,
+        batchBytes: 500,
+        maxRecordBytes: 500,
+        onDelivery: {
+          concurrency: 2,
+          maxPending: 4,
+          handler: ({ record }): Effect.Effect<unknown, unknown> => {
+            heard.push(record.value.trim())
+            if (record.value.startsWith("audit")) return Effect.void
+            const audit = line(`audit ${record.value.trim()}`.padEnd(200))
+            return Effect.zipRight(producer.send(audit), Effect.flatten(producer.enqueue(audit)))
+          }
+        }
+      })
+      yield* producer.send(line("audit"))
+      yield* cluster.inject(Fault.slow({}, { latency: "20 millis", duration: "1 hour" }))
+      let waiting = 0
+      const senders = yield* Effect.forEach(count(40), (number) => {
+        waiting++
+        return Effect.fork(
+          Effect.tap(producer.enqueue(line(number.padEnd(200))), () => {
+            most.push(--waiting)
+          })
+        )
+      })
+      // As many round trips as it takes, one after the other, and no more than a few for each record.
+      yield* TestClock.adjust("10 seconds")
+      yield* Effect.all(yield* Fiber.join(Fiber.all(senders)))
+      assert.isAbove(Math.max(...most), 30)
+      yield* TestClock.adjust("10 seconds")
+      const expected = count(40).flatMap((number) => [number, `audit ${number}`, `audit ${number}`])
+      assert.sameMembers(heard, ["audit", ...expected])
     }).pipe(Effect.scoped, Effect.provide(memory(oneTopic))))
 
   it.effect("has its workers before the producer is there, without the maker's annotations", () =>
