@@ -67,6 +67,29 @@ const submit = (
 }
 
 describe("Accumulator", () => {
+  it("takes no more memory for full batches than their bytes, however they grew, and fills it again", () => {
+    const batchBytes = 100_000
+    const accumulator = make({ batchBytes, bufferBytes: 16 * batchBytes })
+    const partition = led(accumulator, 0)
+    const used = new Set<ArrayBufferLike>()
+    for (let round = 0; round < 6; round++) {
+      for (let i = 0; accumulator.reserved < 4 * batchBytes - 1_100; i++) append(accumulator, partition, `${i}`, 1_000)
+      for (;;) {
+        const batches = accumulator.drain(1, 0, Infinity)
+        if (batches.length === 0) break
+        for (const batch of batches) {
+          const { buffer } = batch.bytes!
+          assert.isAtMost(buffer.byteLength, batchBytes)
+          used.add(buffer)
+          accumulator.recycle(batch)
+          acknowledge(accumulator, batch)
+        }
+      }
+      assert.strictEqual(accumulator.reserved, 0)
+    }
+    assert.isAtMost(used.size, 5)
+  })
+
   it("sends the batches that wait longest first, and one of each partition at a time", () => {
     const accumulator = make()
     const [a, b, c] = [led(accumulator, 0), led(accumulator, 1), led(accumulator, 2)]

@@ -120,6 +120,16 @@ describe("BatchBuilder", () => {
     { fastCheck: { seed: 5, numRuns: 100 } }
   )
 
+  it("grows no further than it may, but for one record that is larger", () => {
+    const builder = new BatchBuilder(16 * 1024, 100_000)
+    for (let index = 0; builder.size + 1_020 <= 100_000; index++) builder.append(index, null, new Uint8Array(1_000), [])
+    assert.strictEqual(builder.capacity, 100_000)
+    assert.strictEqual(builder.close().buffer.byteLength, 100_000)
+    const large = new BatchBuilder(512, 1_000)
+    large.append(0, null, new Uint8Array(5_000), [])
+    assert.strictEqual(large.capacity, large.size)
+  })
+
   it("grows past its first buffer, to a view of the last one", () => {
     const builder = new BatchBuilder()
     assert.strictEqual(builder.capacity, 16 * 1024)

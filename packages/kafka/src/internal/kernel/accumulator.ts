@@ -312,7 +312,13 @@ export class Accumulator<Entry> {
     const { partition } = batch
     const half = Math.ceil(records.length / 2)
     const parts = [0, half].map((start) => {
-      const part = new Batch(partition, batch.createdAt, batch.deadline, Math.ceil(batch.builder.size / 2))
+      const part = new Batch(
+        partition,
+        batch.createdAt,
+        batch.deadline,
+        Math.ceil(batch.builder.size / 2),
+        batch.builder.size
+      )
       for (let i = start; i < Math.min(start + half, records.length); i++) {
         const record = records[i]!
         part.builder.append(record.timestamp, record.key, record.value, record.headers)
@@ -379,7 +385,7 @@ export class Accumulator<Entry> {
   }
 
   #add(partition: PartitionBuffer<Entry>, record: PendingRecord, entry: Entry, now: number): void {
-    const { deliveryTimeout } = this.#options
+    const { batchBytes, deliveryTimeout } = this.#options
     let batch = partition.open
     if (batch !== undefined && !this.#hasRoom(batch, record.size)) {
       batch.sealed = true
@@ -387,7 +393,7 @@ export class Accumulator<Entry> {
     }
     let before = 0
     if (batch === undefined) {
-      batch = new Batch(partition, now, now + deliveryTimeout, this.#buffer(partition, record.size))
+      batch = new Batch(partition, now, now + deliveryTimeout, this.#buffer(partition, record.size), batchBytes)
       partition.push(batch)
       this.#incomplete.add(batch)
       this.#active.add(partition)

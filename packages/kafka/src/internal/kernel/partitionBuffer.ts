@@ -45,11 +45,17 @@ export class Batch<Entry> {
   sealed = false
   readonly builder: BatchBuilder
 
-  constructor(partition: PartitionBuffer<Entry>, now: number, deadline: number, buffer: number | Buffer) {
+  constructor(
+    partition: PartitionBuffer<Entry>,
+    now: number,
+    deadline: number,
+    buffer: number | Buffer,
+    maxCapacity: number
+  ) {
     this.partition = partition
     this.createdAt = now
     this.deadline = deadline
-    this.builder = new BatchBuilder(buffer)
+    this.builder = new BatchBuilder(buffer, maxCapacity)
   }
 }
 

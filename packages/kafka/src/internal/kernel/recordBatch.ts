@@ -97,12 +97,14 @@ export class BatchBuilder {
   private recordCount = 0
   private baseTimestamp = -1
   private maxTimestamp = -1
+  private readonly maxCapacity: number
 
   /**
    * Starts with a buffer of so many bytes, default 16 KiB, or with a given one of its own ArrayBuffer; a buffer of double
-   * the size takes over when it is full.
+   * the size takes over when it is full, but of no more than `maxCapacity` bytes unless one record needs them.
    */
-  constructor(initial: number | Buffer = 16 * 1024) {
+  constructor(initial: number | Buffer = 16 * 1024, maxCapacity = Infinity) {
+    this.maxCapacity = maxCapacity
     this.buffer = typeof initial === "number" ? Buffer.allocUnsafeSlow(Math.max(batchHeaderSize, initial)) : initial
     this.limit = this.buffer.length
   }
@@ -197,6 +199,7 @@ export class BatchBuilder {
     if (this.limit === -1) throw new Error("The batch is closed")
     let capacity = this.buffer.length
     while (capacity < needed) capacity *= 2
+    capacity = Math.max(needed, Math.min(capacity, this.maxCapacity))
     const larger = Buffer.allocUnsafeSlow(capacity)
     larger.set(this.buffer.subarray(0, this.position))
     this.buffer = larger
