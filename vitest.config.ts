@@ -15,7 +15,7 @@ export default defineConfig({
           // One file after the other: `fileParallelism` is not an option of a project.
           poolOptions: { forks: { singleFork: true } },
           testTimeout: 120_000,
-          hookTimeout: 120_000
+          hookTimeout: 180_000
         }
       },
       {
@@ -23,8 +23,8 @@ export default defineConfig({
           name: "faults",
           include: ["test/faults/*.test.ts"],
           poolOptions: { forks: { singleFork: true } },
-          testTimeout: 180_000,
-          hookTimeout: 120_000
+          testTimeout: 300_000,
+          hookTimeout: 180_000
         }
       }
     ]

@@ -152,6 +152,19 @@ const kafkaTests = async (): Promise<Counts> => {
   return inCi ? { ...none, failed: files } : { ...none, skipped: files }
 }
 
+/** Three brokers that are killed, frozen and cut off. Takes minutes: only in CI. */
+const faults = async (): Promise<Counts> => {
+  if (!inCi) {
+    console.log("What the client does when brokers fail is tried in CI, and by `pnpm faults`: not run.")
+    return none
+  }
+  const missing = javaMissing()
+  if (missing === undefined) return vitest("faults", 20 * minute)
+  const files = nodeFiles("test/faults/*.test.ts").length
+  console.log(`${missing}: ${files} test files cannot run.`)
+  return { ...none, failed: files }
+}
+
 /**
  * Seeds of the simulation: the same ones each time, then some that nobody has tried, until the time is up. A seed that
  * fails is told of at once, with the command that runs it again.
@@ -270,6 +283,7 @@ const steps: ReadonlyArray<readonly [name: string, step: () => Promise<Counts>]>
   ["simulation", simulation],
   ["mutants", mutants],
   ["tests on Apache Kafka", kafkaTests],
+  ["faults on three brokers", faults],
   ["benchmark", benchmark],
   ["examples", examples],
   ...(existsSync(join(root, "test", "docs.ts")) ? [["docs", docs] as const] : []),
@@ -299,7 +313,7 @@ writeFileSync(resultsFile, `${JSON.stringify(total)}\n`)
 
 console.log("\n== summary ==\n")
 for (const [name, counts, time] of results) {
-  console.log(`${counts.failed === 0 ? "✓" : "×"} ${name.padEnd(22)} ${inWords(counts).padEnd(36)} ${time}`)
+  console.log(`${counts.failed === 0 ? "✓" : "×"} ${name.padEnd(24)} ${inWords(counts).padEnd(36)} ${time}`)
 }
 if (tests.passed + tests.failed === 0) console.log("No test ran.")
 console.log(`\n${inWords(total)} in ${seconds(start)}; counts in ${relative(root, resultsFile)}`)

@@ -80,7 +80,7 @@ export interface KafkaCluster extends KafkaAddresses {
   readonly stop: () => Promise<void>
 }
 
-const startTimeout = 60_000
+const startTimeout = 120_000
 const logLines = 400
 
 /** A broker's settings and, while it runs, its process. */
