@@ -115,6 +115,8 @@ let cleansAtExit = false
 const cleanAtExit = (): void => {
   if (cleansAtExit) return
   cleansAtExit = true
+  // A worker of vitest outlives a runner that is killed, as one is whose time is over.
+  process.once("disconnect", () => process.exit(1))
   process.on("exit", () => {
     for (const child of liveProcesses) child.kill("SIGKILL")
     for (const folder of liveFolders) rmSync(folder, { recursive: true, force: true })
