@@ -58,7 +58,7 @@ const count = 10_000_000
  * Without a limit V8 lets garbage grow to hundreds of megabytes before it collects, most of it what was kept of records
  * that are done: on a machine with room to spare that measures the machine. What is really held has to fit into these.
  */
-const heapLimits = ["--max-old-space-size=96", "--max-semi-space-size=4"]
+const heapLimits = ["--max-old-space-size=72", "--max-semi-space-size=2"]
 
 /** How many records each partition has had: idempotent producers leave no gaps. */
 const recordsIn = (name: string): Promise<number> =>
