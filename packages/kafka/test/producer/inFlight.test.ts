@@ -97,6 +97,22 @@ describe("batches in flight", () => {
 })
 
 describe("retries", () => {
+  it.effect("are not used up by the failure of another batch", () =>
+    Effect.gen(function*() {
+      const wire = yield* Wires
+      const producer = yield* Producer.make({ batchRecords: 1, retries: 0 })
+      yield* producer.send(line("first"))
+      answerFirst(wire, "Produce", (request) => produceAnswer(request, () => 87))
+      const fiber = yield* Effect.fork(Effect.flip(producer.sendAll(count(8).map((value) => line(value)))))
+      yield* TestClock.adjust("1 second")
+      const { results } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        results.map((result) => result._tag === "Failed" ? result.error.reason._tag : result._tag),
+        ["InvalidRecord", ...count(7).map(() => "Acknowledged")]
+      )
+      assert.deepStrictEqual(yield* values(), ["first", ...count(8).slice(1)])
+    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+
   for (const [retries, attempts] of [[0, 1], [3, 4]] as const) {
     it.effect(`end after ${retries}`, () =>
       Effect.gen(function*() {

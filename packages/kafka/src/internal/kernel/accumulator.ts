@@ -275,8 +275,7 @@ export class Accumulator<Entry> {
   /** Sends a batch that is surely not written again, under a new epoch of its partition. */
   retryInNextEpoch(batch: Batch<Entry>, retryAt: number): void {
     const { partition } = batch
-    // If another batch has ended the epoch, this is a consequence.
-    const isFirst = batch.identity === partition.identity
+    const isFirst = !partition.hasLostEpoch(batch)
     if (isFirst) partition.nextEpoch()
     this.#forgetSpent(batch)
     this.retry(batch, isFirst ? retryAt : 0)
@@ -324,6 +323,7 @@ export class Accumulator<Entry> {
         part.builder.append(record.timestamp, record.key, record.value, record.headers)
         part.entries.push(batch.entries[i]!)
       }
+      part.failures = batch.failures
       part.sealed = true
       part.retryAt = retryAt
       part.reserved = part.builder.size

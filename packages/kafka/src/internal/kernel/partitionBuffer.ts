@@ -25,6 +25,8 @@ export class Batch<Entry> {
   reserved = 0
   /** How often it was sent. */
   attempts = 0
+  /** How many attempts have failed that were not a consequence of another batch's failure. */
+  failures = 0
   /** Whether it was handed to a connection and not answered yet. */
   inFlight = false
   /** The broker that it was sent to last. */
@@ -175,6 +177,11 @@ export class PartitionBuffer<Entry> {
   retry(batch: Batch<Entry>, retryAt: number): void {
     batch.retryAt = retryAt
     this.#isEstablished = false
+  }
+
+  /** Whether another batch has ended the epoch that this one was sent in: that it was refused is a consequence. */
+  hasLostEpoch(batch: Batch<Entry>): boolean {
+    return batch.identity !== this.#identity
   }
 
   /** Whether all batches before this one have their outcomes. */

@@ -396,14 +396,14 @@ export class Sender {
         case "Retry":
           batch.maybeWritten ||= outcome.maybeWritten
           if (outcome.refresh) this.#askAgain()
-          if (batch.attempts > settings.retries) return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
+          if (!this.#mayRetry(batch)) return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
           accumulator.retry(batch, retryAt)
           return Effect.void
         case "RetryInTurn":
           accumulator.retry(batch, now())
           return Effect.void
         case "RetryInNextEpoch":
-          if (batch.attempts > settings.retries) return this.#fail(batch, error, "no")
+          if (!batch.partition.hasLostEpoch(batch) && !this.#mayRetry(batch)) return this.#fail(batch, error, "no")
           accumulator.retryInNextEpoch(batch, retryAt)
           return Effect.void
         case "Split":
@@ -428,9 +428,15 @@ export class Sender {
       return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
     }
     this.#askAgain()
-    if (batch.attempts > settings.retries) return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
+    if (!this.#mayRetry(batch)) return this.#fail(batch, error, batch.maybeWritten ? "maybe" : "no")
     accumulator.retry(batch, now() + pauseMillis(cluster.settings, batch.attempts, random()))
     return Effect.void
+  }
+
+  /** An attempt has failed; whether there may be another one. */
+  #mayRetry(batch: Batch<Entry>): boolean {
+    batch.failures++
+    return batch.failures <= this.#engine.settings.retries
   }
 
   #acknowledge(batch: Batch<Entry>, baseOffset: number, logAppendTime: number): Effect.Effect<void> {
