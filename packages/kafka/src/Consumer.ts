@@ -54,6 +54,22 @@ export interface FetchOptions {
 }
 
 /**
+ * How a commit that failed is tried again: as long as the partition is owned in
+ * the same generation. All have defaults.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CommitRetryOptions {
+  /** How often, until those that wait for it fail with its `RetriableError`. What is processed stays so, and goes along with the next commit. Default: for ever. */
+  readonly times?: number | undefined
+  /** The pause before the first time; doubled each time, with jitter. Default: the client's `retryBackoff`. */
+  readonly backoff?: Duration.DurationInput | undefined
+  /** The longest pause. Default: the client's `retryBackoffMax`. */
+  readonly maxBackoff?: Duration.DurationInput | undefined
+}
+
+/**
  * How a group member works. Only `groupId` and `topics` have no default.
  *
  * @since 0.1.0
@@ -75,13 +91,54 @@ export interface ConsumerOptions<T extends Topic.Any> {
   readonly heartbeatInterval?: Duration.DurationInput | undefined
   /** How long the group waits for a member to join again when it rebalances. Default 1 minute. */
   readonly rebalanceTimeout?: Duration.DurationInput | undefined
-  /** How often {@link Consumer.run} commits. Default 1 second; also when partitions are revoked, and at the end. */
+  /** How often what is processed is committed. Default 1 second; also when partitions are revoked, and at the end. */
   readonly commitInterval?: Duration.DurationInput | undefined
+  /** After how many processed records it is committed without waiting for the interval. Default: no number. */
+  readonly commitCount?: number | undefined
+  readonly commitRetry?: CommitRetryOptions | undefined
   /** How long handlers get to finish what they have in hand, when a partition is revoked and at the end. Default 20 seconds. */
   readonly drainTimeout?: Duration.DurationInput | undefined
   /** How long closing waits for the last commit, and again for leaving the group. Default 10 seconds. */
   readonly closeTimeout?: Duration.DurationInput | undefined
   readonly fetch?: FetchOptions | undefined
+}
+
+/**
+ * How handlers are run. All have defaults.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions {
+  /**
+   * Which records are handled one after the other, in the order of their partition:
+   *
+   * - `"partition"` (default): all of a partition;
+   * - `"key"`: those of a topic that have the same key. Records with other keys, and those without a key, go on beside them;
+   * - `"none"`: none.
+   */
+  readonly order?: "partition" | "key" | "none" | undefined
+  /** How many handlers at a time. Default 16; with `order: "partition"` as many as there are partitions. */
+  readonly concurrency?: number | undefined
+  /**
+   * With `order: "key"` and `"none"`: how far handlers may be ahead of the oldest record of a partition that is not done, in
+   * records; also no further than `fetch.partitionBytes`. A commit never passes that record, so as many may be handled again
+   * after a crash. Default 10,000.
+   */
+  readonly maxAhead?: number | undefined
+  /**
+   * - `"after"` (default): a record is committed when it is done, so that each is handled at least once;
+   * - `"before"`: records are handled when they are committed, up to 100 of a partition at a time, so that each is handled at
+   *   most once: after a crash or a failure, those that were committed and not yet handled are not handled at all.
+   */
+  readonly commit?: "after" | "before" | undefined
+  /**
+   * What becomes of a record whose handler fails or dies, or whose key or value cannot be deserialized:
+   *
+   * - `"fail"` (default): the run ends with that error, and the record is not committed;
+   * - `"skip"`: it counts as done. It is logged as a warning, and counted by the metric `sluice.consumer.skipped`.
+   */
+  readonly onFailure?: "fail" | "skip" | undefined
 }
 
 /**
@@ -116,17 +173,36 @@ export interface Consumer<out T extends Topic.Any> {
    */
   readonly commitSink: Sink.Sink<void, Committable, never, KafkaError>
   /**
-   * Runs a handler for each record, one at a time in each partition, the
-   * partitions side by side, and commits what is done. A handler that fails ends
-   * the run with its error, and its record is not committed. The consumer still
-   * owns its partitions then: close it, or run again.
+   * Runs a handler for each record and commits what is done: by default one
+   * record at a time in each partition, the partitions side by side;
+   * {@link RunOptions} has other orders. Handlers may end in any order: what is
+   * committed is the end of what is done without a gap.
+   *
+   * A handler that fails ends the run with its error, and its record is not
+   * committed. The consumer still owns its partitions then: close it, or run
+   * again, which begins with what was not committed.
    *
    * Interrupted, it stops taking records, lets the handlers finish within
    * `drainTimeout`, commits, and only then returns. When the consumer's scope
    * closes it does the same, and succeeds.
+   *
+   * @example
+   * ```ts
+   * import { Consumer, Serde, Topic } from "@sluice/kafka"
+   * import { Effect } from "effect"
+   *
+   * const Payments = Topic.make("payments", { key: Serde.string, value: Serde.string })
+   *
+   * // Sixteen accounts at a time, each account's payments in their order.
+   * export const program = Effect.gen(function*() {
+   *   const consumer = yield* Consumer.make({ groupId: "ledger", topics: [Payments] })
+   *   yield* consumer.run((payment) => Effect.log(`${payment.key}: ${payment.value}`), { order: "key", concurrency: 16 })
+   * }).pipe(Effect.scoped)
+   * ```
    */
   readonly run: <E, R>(
-    handler: (record: Of<T>) => Effect.Effect<unknown, E, R>
+    handler: (record: Of<T>) => Effect.Effect<unknown, E, R>,
+    options?: RunOptions
   ) => Effect.Effect<void, KafkaError | E, R>
 }
 
@@ -183,14 +259,15 @@ export const make: <const T extends Topic.Any>(
  */
 export const layer = <const T extends Topic.Any, E, R>(
   options: ConsumerOptions<T>,
-  handler: (record: Of<T>) => Effect.Effect<unknown, E, R>
+  handler: (record: Of<T>) => Effect.Effect<unknown, E, R>,
+  run?: RunOptions
 ): Layer.Layer<never, KafkaError, Kafka | R> =>
   Layer.scopedDiscard(
     Effect.gen(function*() {
       // Of its own, so that a worker that stopped holds no partitions.
       const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
       const consumer = yield* Scope.extend(make(options), scope)
-      yield* consumer.run(handler).pipe(
+      yield* consumer.run(handler, run).pipe(
         Effect.tapErrorCause((cause) => Effect.logError(`the worker of group ${options.groupId} stopped`, cause)),
         Effect.onExit((exit) => Scope.close(scope, exit)),
         Effect.interruptible,

@@ -6,12 +6,15 @@ import { type FatalError, type KafkaError, RetriableError } from "../../KafkaErr
 import { backoff } from "../kernel/backoff.ts"
 import type { Settings } from "./settings.ts"
 
+/** How long pauses are: the first, and the longest. */
+export type Backoff = Pick<Settings, "retryBackoff" | "retryBackoffMax">
+
 /** Waits before attempt `attempt` (from 1): exponential, capped, with jitter (KIP-580). */
-export const pause = (settings: Settings, attempt: number): Effect.Effect<void> =>
+export const pause = (settings: Backoff, attempt: number): Effect.Effect<void> =>
   Effect.flatMap(Random.next, (random) => Effect.sleep(pauseMillis(settings, attempt, random)))
 
 /** The same as a number of milliseconds, for callers that keep their own timers. */
-export const pauseMillis = (settings: Settings, attempt: number, random: number): number =>
+export const pauseMillis = (settings: Backoff, attempt: number, random: number): number =>
   backoff(attempt, random, Duration.toMillis(settings.retryBackoff), Duration.toMillis(settings.retryBackoffMax))
 
 /**

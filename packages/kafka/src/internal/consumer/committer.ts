@@ -1,4 +1,4 @@
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 import { type KafkaError, RetriableError } from "../../KafkaError.ts"
@@ -30,6 +30,18 @@ interface Failures {
   readonly untold?: KafkaError | undefined
 }
 
+/** When commits are due, and how often one is tried again. */
+export interface CommitSettings {
+  readonly commitInterval: Duration.Duration
+  /** After so many records without waiting for the interval. */
+  readonly commitCount: number
+  /** How often a request is tried again before those that wait for it fail; the settled positions stay. */
+  readonly commitRetries: number
+  /** The pause before the first of these, doubled each time up to the other; undefined for the client's own. */
+  readonly commitBackoff: Duration.Duration | undefined
+  readonly commitBackoffMax: Duration.Duration | undefined
+}
+
 interface Waiter {
   readonly targets: ReadonlyArray<CommitTarget>
   readonly resume: (effect: Effect.Effect<void, KafkaError>) => void
@@ -50,6 +62,9 @@ export class Committer {
   readonly #wanted = Effect.unsafeMakeLatch(false)
   readonly #wantedSoon = Effect.unsafeMakeLatch(false)
   readonly #waiters = new Set<Waiter>()
+  readonly #settings: CommitSettings
+  /** How many records were settled since the last request went out. */
+  #uncommitted = 0
 
   constructor(
     cluster: Cluster,
@@ -58,8 +73,10 @@ export class Committer {
     pool: ConnectionPool,
     membership: () => Membership,
     owned: () => Iterable<AssignedPartition>,
-    onMembershipError: (code: number, sent: Membership) => void
+    onMembershipError: (code: number, sent: Membership) => void,
+    settings: CommitSettings
   ) {
+    this.#settings = settings
     this.#cluster = cluster
     this.#groupId = groupId
     this.#coordinator = coordinator
@@ -74,20 +91,23 @@ export class Committer {
     this.#wanted.unsafeOpen()
   }
 
-  /** Commits what is settled, with the next interval. */
-  requestSoon(): void {
-    this.#wantedSoon.unsafeOpen()
+  /** So many records more are settled: they are committed with the next interval, or when there are enough of them. */
+  requestSoon(records: number): void {
+    this.#uncommitted += records
+    if (this.#uncommitted >= this.#settings.commitCount) this.request()
+    else this.#wantedSoon.unsafeOpen()
   }
 
   /** The fiber that commits at intervals, while something was settled in them. */
-  runInterval(interval: Duration.Duration): Effect.Effect<never> {
+  readonly runInterval: Effect.Effect<never> = Effect.suspend(() => {
+    const { commitInterval } = this.#settings
     return Effect.forever(Effect.gen(this, function*() {
       yield* this.#wantedSoon.await
-      yield* Effect.sleep(interval)
+      yield* Effect.sleep(commitInterval)
       this.#wantedSoon.unsafeClose()
       this.request()
     }))
-  }
+  })
 
   /** Commits what is settled, and waits until these are. Fails where a partition is no longer owned. */
   commit(targets: ReadonlyArray<CommitTarget>): Effect.Effect<void, KafkaError> {
@@ -137,6 +157,7 @@ export class Committer {
     return Effect.forever(Effect.gen(this, function*() {
       yield* this.#wanted.await
       this.#wanted.unsafeClose()
+      this.#uncommitted = 0
       const membership = this.#membership()
       const batch: Array<CommitTarget> = []
       for (const partition of this.#owned()) {
@@ -164,10 +185,28 @@ export class Committer {
       }
       failures++
       yield* logRetry(failures, `commit failed: ${again.message}`)
-      yield* pause(this.#cluster.settings, failures)
+      if (failures > this.#settings.commitRetries) {
+        // What is settled stays so: it goes along with the next request.
+        failures = 0
+        this.#wantedSoon.unsafeOpen()
+        if (!this.#failWaiters(batch.map(({ partition }) => partition), again)) {
+          yield* Effect.logWarning(`group ${this.#groupId}: not committed: ${again.message}`)
+        }
+        return
+      }
+      yield* this.#pause(failures)
       this.request()
     }))
   })
+
+  #pause(failures: number): Effect.Effect<void> {
+    const { settings: { retryBackoff, retryBackoffMax } } = this.#cluster
+    const { commitBackoff = retryBackoff, commitBackoffMax = retryBackoffMax } = this.#settings
+    return pause(
+      { retryBackoff: commitBackoff, retryBackoffMax: Duration.max(commitBackoff, commitBackoffMax) },
+      failures
+    )
+  }
 
   #send(membership: Membership, batch: ReadonlyArray<CommitTarget>) {
     const topics = new Map<string, Array<any>>()

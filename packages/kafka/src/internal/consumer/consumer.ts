@@ -5,7 +5,7 @@ import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
-import type { Consumer, ConsumerOptions } from "../../Consumer.ts"
+import type { Consumer, ConsumerOptions, RunOptions } from "../../Consumer.ts"
 import type { Committable } from "../../ConsumerRecord.ts"
 import { Kafka } from "../../Kafka.ts"
 import type { KafkaError } from "../../KafkaError.ts"
@@ -19,11 +19,14 @@ import { consumerTypeId } from "../typeIds.ts"
 import { type CommitTarget, Committer, notAssigned } from "./committer.ts"
 import { Coordinator } from "./coordinator.ts"
 import { GroupMember } from "./group.ts"
+import { type Handled, type Handler, handling } from "./handling.ts"
 import { type FetchSettings, type GroupSettings, parseGroup } from "./options.ts"
 import { Ownership } from "./ownership.ts"
 import type { AssignedPartition } from "./partition.ts"
+import { type ProcessingContext, recordLanes } from "./processing.ts"
 import { FetchedRecord } from "./record.ts"
-import { Run } from "./run.ts"
+import { type MakeLanes, Run } from "./run.ts"
+import { parseRun } from "./runOptions.ts"
 import { makeSource, recordStream, secondReader, type Source } from "./source.ts"
 
 export { assign } from "./assign.ts"
@@ -49,6 +52,7 @@ class GroupConsumer {
   readonly [consumerTypeId]: typeof consumerTypeId = consumerTypeId
   readonly records: Stream.Stream<FetchedRecord, KafkaError>
   readonly #group: GroupSettings
+  readonly #fetch: FetchSettings
   readonly #cluster: Cluster
   readonly #source: Source
   readonly #member: GroupMember
@@ -62,6 +66,7 @@ class GroupConsumer {
 
   constructor(group: GroupSettings, fetch: FetchSettings, cluster: Cluster, source: Source, joinPool: ConnectionPool) {
     this.#group = group
+    this.#fetch = fetch
     this.#cluster = cluster
     this.#source = source
     const coordinator = new Coordinator(cluster, group.groupId)
@@ -72,7 +77,8 @@ class GroupConsumer {
       source.lookups,
       () => this.#member.membership,
       () => this.#owned.values(),
-      (code, sent) => this.#member.membershipError(code, sent)
+      (code, sent) => this.#member.membershipError(code, sent),
+      group
     )
     const ownership = new Ownership({
       group,
@@ -118,7 +124,7 @@ class GroupConsumer {
         )))
       yield* this.#fibers.fork(this.#member.heartbeat)
       yield* this.#fibers.fork(this.#committer.run)
-      yield* this.#fibers.fork(this.#committer.runInterval(this.#group.commitInterval))
+      yield* this.#fibers.fork(this.#committer.runInterval)
     })
   }
 
@@ -162,16 +168,21 @@ class GroupConsumer {
     return Sink.mapEffect(Sink.forEachChunk(settle), () => awaitAll)
   })
 
-  run = <E, R>(
-    handler: (record: FetchedRecord) => Effect.Effect<unknown, E, R>
-  ): Effect.Effect<void, KafkaError | E, R> =>
-    Effect.uninterruptibleMask((restore) => {
+  run = <E, R>(handler: Handler<E, R>, options?: RunOptions): Effect.Effect<void, KafkaError | E, R> =>
+    Effect.flatMap(
+      parseRun(options),
+      (settings) =>
+        Effect.flatMap(handling(handler, settings, this.#identity), (handle) =>
+          this.#runLanes(recordLanes(this.#processing, settings, handle)))
+    )
+
+  /** Runs handlers until the consumer closes or something fails; it has drained when this ends. */
+  #runLanes<E, R>(lanes: MakeLanes<KafkaError | E, R>): Effect.Effect<void, KafkaError | E, R> {
+    return Effect.uninterruptibleMask((restore) => {
       const { delivery } = this.#source
       if (this.#status !== "open") return Effect.fail(closed("consumer"))
       if (!delivery.claim()) return Effect.fail(secondReader())
       const run = this.#run = new Run({
-        groupId: this.#group.groupId,
-        clientId: this.#cluster.settings.clientId,
         delivery,
         committer: this.#committer,
         owned: () => this.#owned.values(),
@@ -179,13 +190,27 @@ class GroupConsumer {
         closeTimeout: this.#group.closeTimeout
       })
       return Effect.ensuring(
-        run.run(handler, restore),
+        run.run(lanes, restore),
         Effect.sync(() => {
           this.#run = undefined
           delivery.release()
         })
       )
     })
+  }
+
+  get #identity(): Handled {
+    return { clientId: this.#cluster.settings.clientId, groupId: this.#group.groupId }
+  }
+
+  get #processing(): ProcessingContext {
+    const { bufferBytes, partitionBytes } = this.#fetch
+    return {
+      delivery: this.#source.delivery,
+      committer: this.#committer,
+      aheadBytes: () => Math.min(partitionBytes, bufferBytes / Math.max(1, this.#owned.size))
+    }
+  }
 
   /** Stop the pull, let handlers finish, commit, leave, and end the fibers: each within its bound. */
   readonly close: Effect.Effect<void> = once(Effect.gen(this, function*() {

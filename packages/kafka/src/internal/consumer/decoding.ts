@@ -4,7 +4,6 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 
-import type { FatalError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { detached } from "../fiber.ts"
 import type { RecordChunk } from "../kernel/records.ts"
@@ -46,10 +45,8 @@ class DecodedRecord extends FetchedRecord {
  * a fiber of their own: who pulls may be interrupted, and finds what is done.
  */
 export class Decoding {
-  /** Those that are decoded, in their order. */
+  /** Those that are decoded, in their order; with a `failure` where that cannot be. */
   readonly records: Array<FetchedRecord> = []
-  /** Why the one after them cannot be. */
-  failure: FatalError | undefined
   readonly chunk: RecordChunk
   readonly #definition: Topic.Any
   readonly #partition: number
@@ -63,9 +60,9 @@ export class Decoding {
     this.chunk = chunk
   }
 
-  /** Whether all are decoded, or one cannot be. */
+  /** Whether it has been tried with all. */
   get isDone(): boolean {
-    return this.failure !== undefined || this.records.length === this.chunk.records.length
+    return this.records.length === this.chunk.records.length
   }
 
   /** Starts it, if nobody has; `onEnd` hears of its end. */
@@ -98,7 +95,8 @@ export class Decoding {
       const view = this.chunk.records[this.records.length]!
       const cause = Cause.squash(exit.cause)
       const problem = `a deserializer failed: ${cause instanceof Error ? cause.message : String(cause)}`
-      this.failure = undecodable(this.#definition, this.#partition, view, problem, cause)
+      const failure = undecodable(this.#definition, this.#partition, view, problem, cause)
+      this.records.push(new FetchedRecord(this.#definition, this.#partition, this.#generation, view, failure))
     }
   })
 

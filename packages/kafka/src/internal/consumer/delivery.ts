@@ -144,13 +144,16 @@ export class Delivery {
     return decodings.length === 0 ? again : Effect.zipRight(Effect.all(decodings, { discard: true }), again)
   })
 
-  /** The next records of one partition; none when it is drained or given up, the delivery has ended, or `goesOn` is over. */
+  /**
+   * The next records of one partition, those that do not decode among them; none when it is drained or given up, the
+   * delivery has ended, or `goesOn` is over.
+   */
   pullFrom(partition: AssignedPartition, goesOn: () => boolean): Effect.Effect<Pulled, Option.Option<KafkaError>> {
     const pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
       if (this.#state !== "open") return Effect.fail(this.#end)
       if (partition.status !== "active" || !goesOn()) return Effect.fail(Option.none())
       const { version } = partition.changed
-      const chunk = this.#takeFrom(partition)
+      const chunk = this.#takeFrom(partition, "give")
       if (chunk === undefined) return Effect.zipRight(partition.changed.wait(version), pull)
       if (chunk instanceof Decoding) {
         const started = chunk.start(() => partition.changed.notify())
@@ -165,8 +168,11 @@ export class Delivery {
     return Option.fromNullable(this.failure)
   }
 
-  #takeFrom(partition: AssignedPartition): Pulled | Decoding | KafkaError | undefined {
-    const chunk = partition.take((bytes) => this.#released(partition, bytes))
+  #takeFrom(
+    partition: AssignedPartition,
+    undecodable?: "fail" | "give"
+  ): Pulled | Decoding | KafkaError | undefined {
+    const chunk = partition.take((bytes) => this.#released(partition, bytes), undecodable)
     return chunk === undefined || chunk instanceof Decoding || "_tag" in chunk ? chunk : { partition, ...chunk }
   }
 }

@@ -9,6 +9,7 @@ import type { Assignor } from "../kernel/assignor.ts"
 import { cooperativeStickyAssignor } from "../kernel/assignorCooperativeSticky.ts"
 import { rangeAssignor } from "../kernel/assignorRange.ts"
 import { validateTopicName } from "../kernel/topicName.ts"
+import type { CommitSettings } from "./committer.ts"
 
 /** How records are fetched; checked. */
 export interface FetchSettings {
@@ -22,13 +23,12 @@ export interface FetchSettings {
 }
 
 /** A group member's options, checked, with their defaults. */
-export interface GroupSettings {
+export interface GroupSettings extends CommitSettings {
   readonly groupId: string
   readonly assignor: Assignor
   readonly sessionTimeout: Duration.Duration
   readonly heartbeatInterval: Duration.Duration
   readonly rebalanceTimeout: Duration.Duration
-  readonly commitInterval: Duration.Duration
   readonly drainTimeout: Duration.Duration
   readonly closeTimeout: Duration.Duration
 }
@@ -101,6 +101,20 @@ const millis = (
       : check.fail(option, `must be at most ${maxInt32} milliseconds, got ${Duration.format(duration)}`)
   })
 
+const parseCommit = (check: Check, options: ConsumerOptions<any>): Effect.Effect<CommitSettings, FatalError> =>
+  Effect.gen(function*() {
+    const { backoff, maxBackoff, times } = options.commitRetry ?? {}
+    return {
+      commitInterval: yield* millis(check, "commitInterval", options.commitInterval, "1 second"),
+      commitCount: yield* check.integer("commitCount", options.commitCount, Number.MAX_SAFE_INTEGER, { min: 1 }),
+      commitRetries: yield* check.integer("commitRetry.times", times, Number.MAX_SAFE_INTEGER, { min: 0 }),
+      commitBackoff: backoff === undefined ? undefined : yield* millis(check, "commitRetry.backoff", backoff, 0, 1),
+      commitBackoffMax: maxBackoff === undefined
+        ? undefined
+        : yield* millis(check, "commitRetry.maxBackoff", maxBackoff, 0, 1)
+    }
+  })
+
 /** Checks a group member's options; nothing is sent before. */
 export const parseGroup = (
   options: ConsumerOptions<any>
@@ -127,7 +141,7 @@ export const parseGroup = (
       sessionTimeout,
       heartbeatInterval,
       rebalanceTimeout: yield* millis(check, "rebalanceTimeout", options.rebalanceTimeout, "1 minute", 1),
-      commitInterval: yield* millis(check, "commitInterval", options.commitInterval, "1 second"),
+      ...yield* parseCommit(check, options),
       drainTimeout: yield* millis(check, "drainTimeout", options.drainTimeout, "20 seconds"),
       closeTimeout: yield* millis(check, "closeTimeout", options.closeTimeout, "10 seconds")
     }, fetch] as const

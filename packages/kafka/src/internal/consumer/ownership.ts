@@ -126,7 +126,7 @@ export class Ownership {
   /** Waits until all that was delivered of these is processed, as far as that can be seen. */
   #processed(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void> {
     const run = this.#context.run()
-    if (run !== undefined) return Effect.forEach(partitions, (partition) => run.laneEnded(partition), { discard: true })
+    if (run !== undefined) return Effect.forEach(partitions, (partition) => run.idle(partition), { discard: true })
     const { delivery } = this.#context.source
     const committed = Effect.suspend(() => {
       if (!this.#context.commitsByHand() || !delivery.hasReader) return Effect.void

@@ -5,7 +5,7 @@ import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/par
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Decoding, takesEffects } from "./decoding.ts"
-import { decodeRecord, type FetchedRecord } from "./record.ts"
+import { decodeRecord, FetchedRecord } from "./record.ts"
 import { Signal } from "./signal.ts"
 
 /** The most records that one pull gives. */
@@ -161,11 +161,17 @@ export class AssignedPartition {
     return true
   }
 
-  /** The next records for the application, or what has to run first, or why there are none and will be none. */
-  take(released: Released): DeliveredChunk | Decoding | KafkaError | undefined {
+  /**
+   * The next records for the application, or what has to run first, or why there are none and will be none. One that does
+   * not decode is the end, or comes as a record with its `failure`.
+   */
+  take(
+    released: Released,
+    undecodable: "fail" | "give" = "fail"
+  ): DeliveredChunk | Decoding | KafkaError | undefined {
     if (this.status !== "active") return undefined
     if (this.#decoding !== undefined) {
-      const delivered = this.#decoded(this.#decoding, released)
+      const delivered = this.#decoded(this.#decoding, released, undecodable)
       if (delivered !== undefined) return delivered
     }
     while (this.#failure === undefined && this.#buffers.length > 0) {
@@ -176,7 +182,7 @@ export class AssignedPartition {
           this.#refetches = 0
           return this.#decoding = new Decoding(this.definition, this.partition, this.generation, chunk)
         }
-        const delivered = this.#deliver(chunk, released)
+        const delivered = this.#deliver(chunk, released, undecodable)
         if (delivered !== undefined) return delivered
       } else if (reader.error !== undefined || reader.nextOffset === from) {
         released(this.#goTo(Math.max(this.#next, reader.nextOffset)))
@@ -191,28 +197,36 @@ export class AssignedPartition {
     return this.#failure
   }
 
-  #deliver(chunk: RecordChunk, released: Released): DeliveredChunk | undefined {
+  #deliver(chunk: RecordChunk, released: Released, undecodable: "fail" | "give"): DeliveredChunk | undefined {
     this.#refetches = 0
     const records: Array<FetchedRecord> = new Array(chunk.records.length)
     for (let i = 0; i < records.length; i++) {
       const view = chunk.records[i]!
       const record = decodeRecord(this.definition, this.partition, this.generation, view)
-      if ("_tag" in record) {
+      if (!("_tag" in record)) {
+        records[i] = record
+      } else if (undecodable === "give") {
+        records[i] = new FetchedRecord(this.definition, this.partition, this.generation, view, record)
+      } else {
         records.length = i
         return this.#undecodable(records, view.offset, record, released)
       }
-      records[i] = record
     }
     return this.#delivered(records, chunk.nextOffset)
   }
 
-  #decoded(decoding: Decoding, released: Released): DeliveredChunk | Decoding | undefined {
-    const { chunk, failure, isDone, records } = decoding
+  #decoded(
+    decoding: Decoding,
+    released: Released,
+    undecodable: "fail" | "give"
+  ): DeliveredChunk | Decoding | undefined {
+    const { chunk, isDone, records } = decoding
     if (!isDone) return decoding
     this.#decoding = undefined
-    return failure === undefined
-      ? this.#delivered(records, chunk.nextOffset)
-      : this.#undecodable(records, chunk.records[records.length]!.offset, failure, released)
+    const index = undecodable === "give" ? -1 : records.findIndex(({ failure }) => failure !== undefined)
+    if (index < 0) return this.#delivered(records, chunk.nextOffset)
+    const { failure, view } = records[index]!
+    return this.#undecodable(records.slice(0, index), view.offset, failure!, released)
   }
 
   /** Those before it are delivered; the next pull fails. */

@@ -10,10 +10,19 @@ export class FetchedRecord implements ConsumerRecord<string, any, any> {
   readonly generation: number
   readonly view: RecordView
   readonly definition: Topic.Any
+  /** Why key or value cannot be had, where that is for whoever handles the record to judge. */
+  readonly failure: FatalError | undefined
   #key: unknown = undefined
   #value: unknown = undefined
 
-  constructor(definition: Topic.Any, partition: number, generation: number, view: RecordView) {
+  constructor(
+    definition: Topic.Any,
+    partition: number,
+    generation: number,
+    view: RecordView,
+    failure: FatalError | undefined = undefined
+  ) {
+    this.failure = failure
     this.definition = definition
     this.partition = partition
     this.generation = generation

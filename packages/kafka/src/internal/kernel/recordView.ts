@@ -40,6 +40,27 @@ export class RecordView {
     return this.keyLength < 0 ? null : slice(this.bytes, this.keyStart, this.keyLength)
   }
 
+  /**
+   * A hash of the key, for telling keys apart: FNV-1a, begun at `seed`. `undefined` without a key.
+   *
+   * @param seed what else the hash stands for, as a 32-bit integer
+   */
+  keyHash(seed: number): number | undefined {
+    if (this.keyLength < 0) return undefined
+    const { bytes } = this
+    const end = this.keyStart + this.keyLength
+    let hash = seed
+    for (let position = this.keyStart; position < end; position++) {
+      hash = Math.imul(hash ^ bytes[position]!, 0x01000193)
+    }
+    return hash
+  }
+
+  /** The bytes of key and value, and an estimate of what comes with them. */
+  get size(): number {
+    return Math.max(0, this.keyLength) + Math.max(0, this.valueLength) + overhead
+  }
+
   /** Whether the value is not `null`. */
   get hasValue(): boolean {
     return this.valueLength >= 0
@@ -68,6 +89,9 @@ export class RecordView {
     return headers
   }
 }
+
+/** What a record takes in a batch beside its key and value, in bytes. */
+const overhead = 16
 
 const noHeaders: ReadonlyArray<Header> = []
 

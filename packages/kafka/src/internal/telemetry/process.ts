@@ -3,10 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 
-import { isKafkaError } from "../../KafkaError.ts"
 import type { FetchedRecord } from "../consumer/record.ts"
 import { attribute } from "./semconv.ts"
-import { activeTracer, errorType, keyAttribute, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"
+import { activeTracer, errorTypeOf, keyAttribute, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"
 
 /**
  * The handler inside a span of kind consumer, if a tracer is installed. Its
@@ -53,12 +52,3 @@ export const tracedProcess = <E, R>(
       )
     )
   })
-
-const errorTypeOf = (error: unknown): string =>
-  isKafkaError(error)
-    ? errorType(error)
-    : typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
-    ? error._tag
-    : error instanceof Error
-    ? error.name
-    : "_OTHER"

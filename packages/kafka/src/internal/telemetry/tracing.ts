@@ -7,7 +7,7 @@ import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
-import type { KafkaError } from "../../KafkaError.ts"
+import { isKafkaError, type KafkaError } from "../../KafkaError.ts"
 import { errorOf } from "../kernel/errors.ts"
 import type { Header } from "../kernel/header.ts"
 import { formatTraceparent, headerValue, parseTraceparent, traceparent, tracestate } from "../kernel/traceContext.ts"
@@ -69,6 +69,16 @@ export const startSpan = (
 /** `error.type`: the protocol's name of the error, else ours. */
 export const errorType = (error: KafkaError): string =>
   error.reason.code === undefined ? error.reason._tag : errorOf(error.reason.code).name
+
+/** The same of whatever a handler may fail with: its tag, or its name. */
+export const errorTypeOf = (error: unknown): string =>
+  isKafkaError(error)
+    ? errorType(error)
+    : typeof error === "object" && error !== null && "_tag" in error && typeof error._tag === "string"
+    ? error._tag
+    : error instanceof Error
+    ? error.name
+    : "_OTHER"
 
 /** Ends a span that failed, or succeeded if `error` is undefined. */
 export const endSpan = (span: Tracer.Span, endTime: bigint, error: KafkaError | undefined): void => {

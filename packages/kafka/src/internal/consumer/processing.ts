@@ -1,0 +1,146 @@
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+
+import type { KafkaError } from "../../KafkaError.ts"
+import type { Committer } from "./committer.ts"
+import type { Delivery, Pulled } from "./delivery.ts"
+import type { Handler } from "./handling.ts"
+import { KeyLanes } from "./keyLanes.ts"
+import { PartitionLanes } from "./lanes.ts"
+import type { AssignedPartition } from "./partition.ts"
+import type { MakeLanes } from "./run.ts"
+import type { RunSettings } from "./runOptions.ts"
+
+/** With `commit: "before"` so many records of a partition at most are committed at once, and lost together in a crash. */
+const maxAtOnce = 100
+
+/** What the lanes of a run work with. */
+export interface ProcessingContext {
+  readonly delivery: Delivery
+  readonly committer: Committer
+  /** How many bytes of a partition handlers may have before them. */
+  readonly aheadBytes: () => number
+}
+
+/** The lanes for handlers that take one record at a time. */
+export const recordLanes = <E, R>(
+  { aheadBytes, committer, delivery }: ProcessingContext,
+  settings: RunSettings,
+  handle: Handler<KafkaError | E, R>
+): MakeLanes<KafkaError | E, R> =>
+(fork, onFailure) => {
+  const committedBefore = settings.commit === "before"
+  const onProgress = (partition: AssignedPartition, position: number, records: number) => {
+    if (committedBefore) return
+    partition.settle(position)
+    committer.requestSoon(records)
+  }
+  /** Hands on all that is pulled of a partition; with `commit: "before"` when it is committed. */
+  const feed = <E1, R1>(
+    partition: AssignedPartition,
+    goesOn: () => boolean,
+    take: (pulled: Pulled, goesOn: () => boolean) => Effect.Effect<void, E1, R1>
+  ) =>
+    eachChunk(delivery, partition, goesOn, (pulled) =>
+      committedBefore
+        ? eachCommitted(committer, pulled, goesOn, (group) => take(group, () => partition.status !== "ended"))
+        : take(pulled, goesOn))
+  if (settings.order !== "partition") {
+    return new KeyLanes<KafkaError | E, R>(
+      {
+        concurrency: settings.concurrency ?? 1,
+        byKey: settings.order === "key",
+        bounds: () => ({ maxRecords: settings.maxAhead, maxBytes: aheadBytes() }),
+        committedBefore,
+        feed,
+        handle,
+        onProgress
+      },
+      fork,
+      onFailure
+    )
+  }
+  const { concurrency } = settings
+  const permits = concurrency === undefined ? undefined : Effect.unsafeMakeSemaphore(concurrency)
+  return new PartitionLanes<KafkaError | E, R>(
+    fork,
+    (partition, goesOn) =>
+      feed(partition, goesOn, ({ nextOffset, records }, wanted) => {
+        let index = 0
+        let isDone = true
+        const next = () => handle(records[index]!)
+        return Effect.whileLoop({
+          while: () => isDone && index < records.length && wanted(),
+          body: permits === undefined ? next : () => {
+            isDone = false
+            return permits.withPermits(1)(Effect.suspend((): Effect.Effect<unknown, KafkaError | E, R> => {
+              // Its turn came too late.
+              if (!wanted()) return Effect.void
+              return Effect.tap(next(), () => {
+                isDone = true
+              })
+            }))
+          },
+          step: () => {
+            if (!isDone) return
+            const record = records[index++]!
+            // Lost meanwhile: another member has it, and will get the record again.
+            if (partition.status === "ended") return
+            onProgress(partition, index === records.length ? nextOffset : record.view.offset + 1, 1)
+          }
+        })
+      }),
+    onFailure
+  )
+}
+
+/** Does something with each chunk of a partition, one after the other, until nothing more is wanted. */
+export const eachChunk = <E, R>(
+  delivery: Delivery,
+  partition: AssignedPartition,
+  goesOn: () => boolean,
+  self: (pulled: Pulled) => Effect.Effect<unknown, E, R>
+): Effect.Effect<void, KafkaError | E, R> =>
+  Effect.catchAll(
+    Effect.forever(Effect.flatMap(
+      delivery.pullFrom(partition, goesOn),
+      (pulled) => Effect.mapError(self(pulled), Option.some)
+    )),
+    Option.match({ onNone: () => Effect.void, onSome: (error: KafkaError | E) => Effect.fail(error) })
+  )
+
+/**
+ * Commits records in small groups, and does something with each once that is sure. What is committed is handed on,
+ * whatever comes; nothing is of a partition that was lost.
+ */
+const eachCommitted = <E, R>(
+  committer: Committer,
+  { nextOffset, partition, records }: Pulled,
+  goesOn: () => boolean,
+  self: (group: Pulled) => Effect.Effect<void, E, R>
+): Effect.Effect<void, KafkaError | E, R> => {
+  let from = 0
+  return Effect.whileLoop({
+    while: () => from < records.length && goesOn(),
+    body: () => {
+      const to = Math.min(records.length, from + maxAtOnce)
+      const group: Pulled = {
+        partition,
+        records: records.slice(from, to),
+        nextOffset: to === records.length ? nextOffset : records[to - 1]!.view.offset + 1
+      }
+      const offset = partition.settle(group.nextOffset)
+      return Effect.matchCauseEffect(committer.commit([{ partition, offset }]), {
+        onSuccess: () => self(group),
+        onFailure: (cause) =>
+          Option.exists(Cause.failureOption(cause), (error) => error.reason._tag === "NotAssigned")
+            ? Effect.void
+            : Effect.failCause(cause)
+      })
+    },
+    step: () => {
+      from += maxAtOnce
+    }
+  })
+}

@@ -1,0 +1,34 @@
+import * as Effect from "effect/Effect"
+
+import type { RunOptions } from "../../Consumer.ts"
+import type { FatalError } from "../../KafkaError.ts"
+import { Check } from "../cluster/settings.ts"
+
+/** How a run works; checked, with its defaults. */
+export interface RunSettings {
+  readonly order: "partition" | "key" | "none"
+  /** How many handlers at a time; undefined for one a partition. */
+  readonly concurrency: number | undefined
+  /** How many records of a partition may be begun from the first one on that is not done. */
+  readonly maxAhead: number
+  readonly commit: "after" | "before"
+  readonly onFailure: "fail" | "skip"
+}
+
+const maxConcurrency = 100_000
+
+/** Checks the options of `run`, `process` and the worker layer. */
+export const parseRun = (options: RunOptions = {}): Effect.Effect<RunSettings, FatalError> =>
+  Effect.gen(function*() {
+    const check = new Check("Consumer.run")
+    const order = yield* check.oneOf("order", options.order, "partition", ["partition", "key", "none"])
+    return {
+      order,
+      concurrency: options.concurrency === undefined && order === "partition"
+        ? undefined
+        : yield* check.integer("concurrency", options.concurrency, 16, { min: 1, max: maxConcurrency }),
+      maxAhead: yield* check.integer("maxAhead", options.maxAhead, 10_000, { min: 1 }),
+      commit: yield* check.oneOf("commit", options.commit, "after", ["after", "before"]),
+      onFailure: yield* check.oneOf("onFailure", options.onFailure, "fail", ["fail", "skip"])
+    }
+  })
