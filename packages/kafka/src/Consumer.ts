@@ -128,8 +128,8 @@ export interface RunOptions {
   readonly maxAhead?: number | undefined
   /**
    * - `"after"` (default): a record is committed when it is done, so that each is handled at least once;
-   * - `"before"`: records are handled when they are committed, up to 100 of a partition at a time, so that each is handled at
-   *   most once: after a crash or a failure, those that were committed and not yet handled are not handled at all.
+   * - `"before"`: records are handled when they are committed, up to 100 of a partition ahead, so that each is handled at most
+   *   once: after a crash or a failure, those that were committed and not yet handled are not handled at all.
    */
   readonly commit?: "after" | "before" | undefined
   /**

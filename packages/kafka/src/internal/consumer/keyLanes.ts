@@ -182,6 +182,7 @@ export class KeyLanes<E, R> implements Lanes {
         if (!goesOn()) return Effect.void
         if (!tracker.hasRoom) {
           progress.isFull = true
+          this.#wakeOne()
           return Effect.zipRight(progress.changed.wait(version), this.#offer(progress, pulled, index, goesOn))
         }
         const record = records[index]!

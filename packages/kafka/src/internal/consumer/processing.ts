@@ -12,8 +12,11 @@ import type { AssignedPartition } from "./partition.ts"
 import type { MakeLanes } from "./run.ts"
 import type { RunSettings } from "./runOptions.ts"
 
-/** With `commit: "before"` so many records of a partition at most are committed at once, and lost together in a crash. */
-const maxAtOnce = 100
+/**
+ * With `commit: "before"` so many records of a partition are committed at once, while as many that were committed before
+ * may still be at work.
+ */
+const maxAtOnce = 50
 
 /** What the lanes of a run work with. */
 export interface ProcessingContext {
@@ -51,7 +54,10 @@ export const recordLanes = <E, R>(
       {
         concurrency: settings.concurrency ?? 1,
         byKey: settings.order === "key",
-        bounds: () => ({ maxRecords: settings.maxAhead, maxBytes: aheadBytes() }),
+        bounds: () => ({
+          maxRecords: committedBefore ? Math.min(maxAtOnce, settings.maxAhead) : settings.maxAhead,
+          maxBytes: aheadBytes()
+        }),
         committedBefore,
         feed,
         handle,
