@@ -104,6 +104,17 @@ export interface ConsumerOptions<T extends Topic.Any> {
 }
 
 /**
+ * What goes along with a commit.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CommitOptions {
+  /** Kept by the group with the committed offsets; other tools show it. Brokers take up to 4,096 bytes by default. */
+  readonly metadata?: string | undefined
+}
+
+/**
  * How handlers are run. All have defaults.
  *
  * @since 0.1.0
@@ -142,6 +153,51 @@ export interface RunOptions {
 }
 
 /**
+ * How batches are handled. All have defaults.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunBatchOptions {
+  /** The most records of a batch. Default 1,000. A batch is what has arrived: nothing waits for it to be full. */
+  readonly maxRecords?: number | undefined
+  /** How many handlers at a time. Default: as many as there are partitions. */
+  readonly concurrency?: number | undefined
+  /** As {@link RunOptions.onFailure}: `"skip"` passes over the whole batch whose handler failed. A record that cannot be deserialized is alone. */
+  readonly onFailure?: "fail" | "skip" | undefined
+}
+
+/**
+ * Records of one partition, one at least, in their order.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Batch<out T extends Topic.Any> {
+  readonly topic: string
+  readonly partition: number
+  readonly records: readonly [Of<T>, ...Array<Of<T>>]
+}
+
+/**
+ * A partition for as long as it is assigned.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PartitionRecords<out T extends Topic.Any> {
+  readonly topic: string
+  readonly partition: number
+  /**
+   * Its records, in order, in the chunks in which they came. Ends when the
+   * partition is given up or lost, and when the consumer closes; fails alone
+   * with what is wrong with this partition. If it is run again, it begins with
+   * what was not settled; it can be run once at a time.
+   */
+  readonly records: Stream.Stream<Of<T>, KafkaError>
+}
+
+/**
  * A member of a consumer group.
  *
  * @since 0.1.0
@@ -157,16 +213,46 @@ export interface Consumer<out T extends Topic.Any> {
    */
   readonly records: Stream.Stream<Of<T>, KafkaError>
   /**
+   * Each partition when it is assigned to this member, with a stream of its
+   * records; take them side by side, all of them: `Stream.flatMap` with
+   * `concurrency: "unbounded"`. As with {@link Consumer.records}, nothing is
+   * committed by itself.
+   *
+   * @example
+   * ```ts
+   * import { Consumer, Serde, Topic } from "@sluice/kafka"
+   * import { Console, Effect, Stream } from "effect"
+   *
+   * const Lines = Topic.make("lines", { key: Serde.string, value: Serde.string })
+   *
+   * export const program = Effect.gen(function*() {
+   *   const consumer = yield* Consumer.make({ groupId: "printer", topics: [Lines] })
+   *   yield* consumer.partitions.pipe(
+   *     Stream.flatMap(({ partition, records }) =>
+   *       records.pipe(
+   *         Stream.mapChunksEffect((chunk) => Effect.as(Console.log(`${partition}: ${chunk.length} records`), chunk))
+   *       ), { concurrency: "unbounded" }),
+   *     Stream.run(consumer.commitSink)
+   *   )
+   * }).pipe(Effect.scoped)
+   * ```
+   */
+  readonly partitions: Stream.Stream<PartitionRecords<T>, KafkaError>
+  /**
    * Settles records and waits until that is committed. Settling a record settles
    * everything before it in its partition. Fails with `NotAssigned` for records
    * of a partition that was lost or given up since: its new owner gets them
-   * again. As long as the partition is owned it is tried again, without a
-   * deadline.
+   * again. As long as the partition is owned it is tried again, by
+   * `commitRetry`. Commits at the same time share requests: one is under way, and
+   * the next one has whatever is settled then.
    */
-  readonly commit: (records: Committable | Iterable<Committable>) => Effect.Effect<void, KafkaError>
+  readonly commit: (
+    records: Committable | Iterable<Committable>,
+    options?: CommitOptions
+  ) => Effect.Effect<void, KafkaError>
   /**
-   * Settles what it is given, with one commit under way at a time; done when all
-   * is committed. Records of partitions that were lost meanwhile are passed over.
+   * Settles what it is given, and commits that at `commitInterval` and after
+   * `commitCount` records; done when all is committed. Records of partitions that were lost meanwhile are passed over.
    * It must be given the last record of what was pulled, handled or not: a
    * revoked partition waits for it, for up to `drainTimeout`. So leave records out
    * where they are handled, not with a `Stream.filter` before this sink.
@@ -203,6 +289,61 @@ export interface Consumer<out T extends Topic.Any> {
   readonly run: <E, R>(
     handler: (record: Of<T>) => Effect.Effect<unknown, E, R>,
     options?: RunOptions
+  ) => Effect.Effect<void, KafkaError | E, R>
+  /**
+   * {@link Consumer.run} as a stream of what the handlers make of the records, as
+   * they are done: with `order: "partition"` in the order of each partition. A
+   * record is settled when its handler is done and the stream has room, so what
+   * must not be lost belongs into the handler.
+   *
+   * However the stream ends, its handlers drain before that is over, as those of
+   * `run` do.
+   *
+   * @example
+   * ```ts
+   * import { Consumer, Serde, Topic } from "@sluice/kafka"
+   * import { Effect, Stream } from "effect"
+   *
+   * const Words = Topic.make("words", { key: Serde.string, value: Serde.string })
+   *
+   * export const program = Effect.gen(function*() {
+   *   const consumer = yield* Consumer.make({ groupId: "lengths", topics: [Words] })
+   *   return yield* consumer.process((word) => Effect.succeed(word.value.length), { order: "none" }).pipe(
+   *     Stream.take(100),
+   *     Stream.runSum
+   *   )
+   * }).pipe(Effect.scoped)
+   * ```
+   */
+  readonly process: <A, E, R>(
+    f: (record: Of<T>) => Effect.Effect<A, E, R>,
+    options?: RunOptions
+  ) => Stream.Stream<A, KafkaError | E, R>
+  /**
+   * Runs a handler for batches, one at a time in each partition, and commits what
+   * it gives back: the records that are done, `batch.records` for all. That
+   * settles all before them in the batch, too; what is after them comes again, with
+   * a pause if nothing was done. Interrupted, failed and closed, it ends as
+   * {@link Consumer.run} does.
+   *
+   * @example
+   * ```ts
+   * import { Consumer, Serde, Topic } from "@sluice/kafka"
+   * import { Effect } from "effect"
+   *
+   * const Rows = Topic.make("rows", { key: Serde.string, value: Serde.string })
+   *
+   * declare const insert: (rows: ReadonlyArray<string>) => Effect.Effect<void>
+   *
+   * export const program = Effect.gen(function*() {
+   *   const consumer = yield* Consumer.make({ groupId: "inserts", topics: [Rows] })
+   *   yield* consumer.runBatch(({ records }) => Effect.as(insert(records.map(({ value }) => value)), records))
+   * }).pipe(Effect.scoped)
+   * ```
+   */
+  readonly runBatch: <E, R>(
+    handler: (batch: Batch<T>) => Effect.Effect<Committable | Iterable<Committable>, E, R>,
+    options?: RunBatchOptions
   ) => Effect.Effect<void, KafkaError | E, R>
 }
 
@@ -302,6 +443,8 @@ export interface AssignOptions<T extends Topic.Any> {
 export interface AssignedConsumer<out T extends Topic.Any> {
   /** As {@link Consumer.records}. */
   readonly records: Stream.Stream<Of<T>, KafkaError>
+  /** As {@link Consumer.partitions}. */
+  readonly partitions: Stream.Stream<PartitionRecords<T>, KafkaError>
 }
 
 /**

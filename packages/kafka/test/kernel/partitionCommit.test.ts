@@ -4,12 +4,12 @@ import { FastCheck } from "effect"
 
 describe("partitionCommit", () => {
   it("sends the newest position, one request at a time", () => {
-    let commit = PartitionCommit.settle(PartitionCommit.makePartitionCommit(10), 12, 3)
-    assert.deepStrictEqual(PartitionCommit.toCommit(commit), { offset: 12, leaderEpoch: 3 })
+    let commit = PartitionCommit.settle(PartitionCommit.makePartitionCommit(10), 12, 3, "mine")
+    assert.deepStrictEqual(PartitionCommit.toCommit(commit), { offset: 12, leaderEpoch: 3, metadata: "mine" })
     commit = PartitionCommit.settle(PartitionCommit.sent(commit), 14)
     assert.isNull(PartitionCommit.toCommit(commit))
     commit = PartitionCommit.acked(commit, 12)
-    assert.deepStrictEqual(PartitionCommit.toCommit(commit), { offset: 14, leaderEpoch: -1 })
+    assert.deepStrictEqual(PartitionCommit.toCommit(commit), { offset: 14, leaderEpoch: -1, metadata: "" })
     assert.isFalse(PartitionCommit.isCommitted(commit))
     commit = PartitionCommit.acked(PartitionCommit.sent(commit), 14)
     assert.isNull(PartitionCommit.toCommit(commit))
@@ -19,7 +19,7 @@ describe("partitionCommit", () => {
   it("settles everything before a settled record", () => {
     const commit = PartitionCommit.settle(PartitionCommit.makePartitionCommit(null), 9)
     assert.strictEqual(PartitionCommit.settle(commit, 4), commit)
-    assert.deepStrictEqual(PartitionCommit.toCommit(commit), { offset: 9, leaderEpoch: -1 })
+    assert.deepStrictEqual(PartitionCommit.toCommit(commit), { offset: 9, leaderEpoch: -1, metadata: "" })
   })
 
   it("has nothing to send before anything is settled, or where the coordinator is ahead", () => {

@@ -10,7 +10,7 @@ import { fromCode } from "../errors.ts"
 import { parseAssign } from "./options.ts"
 import { AssignedPartition } from "./partition.ts"
 import { listOffset } from "./positions.ts"
-import { makeSource, recordStream } from "./source.ts"
+import { makeSource, partitionStream, recordStream } from "./source.ts"
 
 /** The generation of partitions that are read without a group. */
 const noGeneration = -1
@@ -53,7 +53,9 @@ export const assign = <const T extends Topic.Any>(
       fetcher.add(partition)
     })
     yield* fetcher.start
+    const identity = { clientId: cluster.settings.clientId, groupId: undefined }
     return {
-      records: recordStream(source, { clientId: cluster.settings.clientId, groupId: undefined })
+      records: recordStream(source, identity),
+      partitions: partitionStream(source, identity)
     } as unknown as AssignedConsumer<T>
   })

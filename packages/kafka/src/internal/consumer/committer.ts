@@ -7,7 +7,7 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
 import type { Membership } from "../kernel/assignmentDiff.ts"
-import { acked, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
+import { acked, type CommitPosition, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
 import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
@@ -159,10 +159,10 @@ export class Committer {
       this.#wanted.unsafeClose()
       this.#uncommitted = 0
       const membership = this.#membership()
-      const batch: Array<CommitTarget> = []
+      const batch: Array<CommitTarget & CommitPosition> = []
       for (const partition of this.#owned()) {
         const position = partition.status === "ended" ? null : toCommit(partition.commit)
-        if (position !== null) batch.push({ partition, offset: position.offset })
+        if (position !== null) batch.push({ partition, ...position })
       }
       // The group member asks again when it has joined.
       if (batch.length === 0 || membership.memberId === "") return
@@ -208,12 +208,12 @@ export class Committer {
     )
   }
 
-  #send(membership: Membership, batch: ReadonlyArray<CommitTarget>) {
+  #send(membership: Membership, batch: ReadonlyArray<CommitTarget & CommitPosition>) {
     const topics = new Map<string, Array<any>>()
-    for (const { offset, partition } of batch) {
+    for (const { metadata, offset, partition } of batch) {
       let partitions = topics.get(partition.topic)
       if (partitions === undefined) topics.set(partition.topic, partitions = [])
-      partitions.push({ partitionIndex: partition.partition, committedOffset: offset, committedMetadata: "" })
+      partitions.push({ partitionIndex: partition.partition, committedOffset: offset, committedMetadata: metadata })
     }
     return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
       connection.request(OffsetCommit, {

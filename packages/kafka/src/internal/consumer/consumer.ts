@@ -5,7 +5,7 @@ import type * as Scope from "effect/Scope"
 import * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
-import type { Consumer, ConsumerOptions, RunOptions } from "../../Consumer.ts"
+import type { CommitOptions, Consumer, ConsumerOptions, RunBatchOptions, RunOptions } from "../../Consumer.ts"
 import type { Committable } from "../../ConsumerRecord.ts"
 import { Kafka } from "../../Kafka.ts"
 import type { KafkaError } from "../../KafkaError.ts"
@@ -16,6 +16,7 @@ import { closed, invalidArgument } from "../errors.ts"
 import { bounded, Fibers, once } from "../fiber.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { consumerTypeId } from "../typeIds.ts"
+import { type BatchHandler, batchLanes } from "./batches.ts"
 import { type CommitTarget, Committer, notAssigned } from "./committer.ts"
 import { Coordinator } from "./coordinator.ts"
 import { GroupMember } from "./group.ts"
@@ -25,9 +26,17 @@ import { Ownership } from "./ownership.ts"
 import type { AssignedPartition } from "./partition.ts"
 import { type ProcessingContext, recordLanes } from "./processing.ts"
 import { FetchedRecord } from "./record.ts"
+import { resultStream } from "./results.ts"
 import { type MakeLanes, Run } from "./run.ts"
-import { parseRun } from "./runOptions.ts"
-import { makeSource, recordStream, secondReader, type Source } from "./source.ts"
+import { parseRun, parseRunBatch } from "./runOptions.ts"
+import {
+  makeSource,
+  type PartitionRecords,
+  partitionStream,
+  recordStream,
+  secondReader,
+  type Source
+} from "./source.ts"
 
 export { assign } from "./assign.ts"
 
@@ -51,6 +60,7 @@ export const make = <const T extends Topic.Any>(
 class GroupConsumer {
   readonly [consumerTypeId]: typeof consumerTypeId = consumerTypeId
   readonly records: Stream.Stream<FetchedRecord, KafkaError>
+  readonly partitions: Stream.Stream<PartitionRecords, KafkaError>
   readonly #group: GroupSettings
   readonly #fetch: FetchSettings
   readonly #cluster: Cluster
@@ -106,7 +116,8 @@ class GroupConsumer {
         onJoined: () => committer.request()
       }
     )
-    this.records = recordStream(source, { clientId: cluster.settings.clientId, groupId: group.groupId })
+    this.records = recordStream(source, this.#identity)
+    this.partitions = partitionStream(source, this.#identity)
   }
 
   /** A position that was reset is settled, and to be committed. */
@@ -128,11 +139,15 @@ class GroupConsumer {
     })
   }
 
-  commit = (committables: Committable | Iterable<Committable>): Effect.Effect<void, KafkaError> =>
+  commit = (
+    committables: Committable | Iterable<Committable>,
+    { metadata }: CommitOptions = {}
+  ): Effect.Effect<void, KafkaError> =>
     Effect.suspend(() => {
       if (this.#status === "closed") return Effect.fail(closed("consumer"))
       const { problem, targets } = this.#settle(
-        Symbol.iterator in committables ? committables : [committables as Committable]
+        Symbol.iterator in committables ? committables : [committables as Committable],
+        metadata
       )
       return Effect.zipRight(
         this.#committer.commit(targets),
@@ -154,7 +169,7 @@ class GroupConsumer {
         const { problem, targets } = this.#settle(chunk)
         for (const { offset, partition } of targets) last.set(partition, offset)
         for (const partition of last.keys()) if (partition.status === "ended") last.delete(partition)
-        this.#committer.request()
+        this.#committer.requestSoon(chunk.length)
         return problem === undefined ? Effect.void : passOver(problem)
       })
     // One at a time, so that one that is lost does not end the wait for the others.
@@ -174,6 +189,22 @@ class GroupConsumer {
       (settings) =>
         Effect.flatMap(handling(handler, settings, this.#identity), (handle) =>
           this.#runLanes(recordLanes(this.#processing, settings, handle)))
+    )
+
+  process = <B, E, R>(
+    f: (record: FetchedRecord) => Effect.Effect<B, E, R>,
+    options?: RunOptions
+  ): Stream.Stream<B, KafkaError | E, R> =>
+    resultStream(f, Math.max(64, options?.concurrency ?? 0), (handler) => this.run(handler, options))
+
+  runBatch = <E, R>(
+    handler: BatchHandler<E, R>,
+    options?: RunBatchOptions
+  ): Effect.Effect<void, KafkaError | E, R> =>
+    Effect.flatMap(
+      parseRunBatch(options),
+      (settings) =>
+        this.#runLanes(batchLanes(this.#processing, settings, this.#cluster.settings, this.#identity, handler))
     )
 
   /** Runs handlers until the consumer closes or something fails; it has drained when this ends. */
@@ -242,7 +273,7 @@ class GroupConsumer {
   }))
 
   /** Takes note of what is processed. */
-  #settle(committables: Iterable<Committable>): {
+  #settle(committables: Iterable<Committable>, metadata?: string): {
     readonly targets: ReadonlyArray<CommitTarget>
     /** Of the last of those that cannot be committed. */
     readonly problem: KafkaError | undefined
@@ -268,7 +299,10 @@ class GroupConsumer {
         furthest.set(partition, offset + 1)
       }
     }
-    const targets = Array.from(furthest, ([partition, offset]) => ({ partition, offset: partition.settle(offset) }))
+    const targets = Array.from(
+      furthest,
+      ([partition, offset]) => ({ partition, offset: partition.settle(offset, metadata) })
+    )
     return { targets, problem }
   }
 }

@@ -20,9 +20,16 @@ export class Delivery {
   readonly #partitions = new Map<string, AssignedPartition>()
   readonly #changed = new Signal()
   readonly #stopListeners = new Set<() => void>()
-  #hasReader = false
-  /** Whose chunk the reader was given; it has not asked for the next one. */
-  #inHand: AssignedPartition | undefined
+  /** Who reads: one object for each. */
+  #reader: object | undefined
+  /** Of which a chunk was given, and the next one was not asked for. */
+  readonly #inHand = new Set<AssignedPartition>()
+  /** Whose chunk `pull` gave last. */
+  #pulled: AssignedPartition | undefined
+  /** Read by themselves, each by a reader of its own. */
+  readonly #readAlone = new Set<AssignedPartition>()
+  /** Those whose own reader has ended of its own accord. */
+  #left = new WeakSet<AssignedPartition>()
   #state: "open" | "ended" | KafkaError = "open"
   readonly #released: (partition: AssignedPartition, bytes: number) => void
 
@@ -35,6 +42,7 @@ export class Delivery {
   add(partition: AssignedPartition): void {
     this.#partitions.set(partition.key, partition)
     partition.changed.alsoNotify = this.#changed
+    this.#changed.notify()
   }
 
   /** Delivers a partition no more. */
@@ -53,38 +61,68 @@ export class Delivery {
    * one that is done by another, hence one at a time.
    */
   claim(): boolean {
-    if (this.#hasReader) return false
-    this.#hasReader = true
+    if (this.#reader !== undefined) return false
+    this.#reader = {}
+    this.#left = new WeakSet()
     for (const partition of this.#partitions.values()) partition.rewind((bytes) => this.#released(partition, bytes))
     return true
   }
 
   /** Ends reading. */
   release(): void {
-    this.#hasReader = false
-    this.#inHand = undefined
+    this.#reader = undefined
+    this.#pulled = undefined
+    this.#inHand.clear()
+    this.#readAlone.clear()
+    this.wake()
+  }
+
+  /** Who reads now. */
+  get reader(): object | undefined {
+    return this.#reader
+  }
+
+  /**
+   * Begins to read one partition by itself, in the name of the one who reads; false if that is done already. What its last
+   * reader was given and did not settle comes again.
+   */
+  claimAlone(partition: AssignedPartition, reader: object | undefined): boolean {
+    if (reader !== this.#reader) return true
+    if (this.#readAlone.has(partition)) return false
+    this.#readAlone.add(partition)
+    this.#left.delete(partition)
+    partition.rewind((bytes) => this.#released(partition, bytes))
+    return true
+  }
+
+  /** Ends that. */
+  releaseAlone(partition: AssignedPartition, reader: object | undefined): void {
+    if (reader !== this.#reader) return
+    this.#readAlone.delete(partition)
+    this.#inHand.delete(partition)
+    if (partition.status === "active" && this.#state === "open") this.#left.add(partition)
     this.#changed.notify()
   }
 
-  /** Whether somebody reads. */
-  get hasReader(): boolean {
-    return this.#hasReader
+  /** Whether what was delivered of a partition may still be worked on. */
+  isRead(partition: AssignedPartition): boolean {
+    return this.#reader !== undefined && !this.#left.has(partition)
   }
 
   /** Waits until nobody reads. */
   readonly unread: Effect.Effect<void> = Effect.suspend(() => {
     const { version } = this.#changed
-    return this.#hasReader ? Effect.zipRight(this.#changed.wait(version), this.unread) : Effect.void
+    return this.#reader !== undefined ? Effect.zipRight(this.#changed.wait(version), this.unread) : Effect.void
   })
 
   /**
-   * Waits until the reader asks for more if it was given a chunk of one of these: so that it is done with it, unless there
-   * is a buffer behind the reader, which asks too early.
+   * Waits until the readers of these ask for more if they were given a chunk: so that they are done with it, unless there
+   * is a buffer behind a reader, which asks too early.
    */
   idle(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { version } = this.#changed
-      return this.#inHand !== undefined && partitions.includes(this.#inHand)
+      return partitions.some((partition) => this.#inHand.has(partition))
         ? Effect.zipRight(this.#changed.wait(version), this.idle(partitions))
         : Effect.void
     })
@@ -119,8 +157,9 @@ export class Delivery {
 
   /** The next records of any partition. */
   readonly pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
-    if (this.#inHand !== undefined) {
-      this.#inHand = undefined
+    if (this.#pulled !== undefined) {
+      this.#inHand.delete(this.#pulled)
+      this.#pulled = undefined
       this.#changed.notify()
     }
     if (this.#state !== "open") return Effect.fail(this.#end)
@@ -137,7 +176,8 @@ export class Delivery {
       // To the end of the line.
       this.#partitions.delete(partition.key)
       this.#partitions.set(partition.key, partition)
-      this.#inHand = partition
+      this.#pulled = partition
+      this.#inHand.add(partition)
       return Effect.succeed(chunk)
     }
     const again = Effect.zipRight(this.#changed.wait(version), this.pull)
@@ -146,20 +186,53 @@ export class Delivery {
 
   /**
    * The next records of one partition, those that do not decode among them; none when it is drained or given up, the
-   * delivery has ended, or `goesOn` is over.
+   * delivery has ended, or `goesOn` is over. With "fail", one that does not decode fails this and all that follow.
    */
-  pullFrom(partition: AssignedPartition, goesOn: () => boolean): Effect.Effect<Pulled, Option.Option<KafkaError>> {
+  pullFrom(
+    partition: AssignedPartition,
+    goesOn: () => boolean,
+    undecodable: "fail" | "give" = "give"
+  ): Effect.Effect<Pulled, Option.Option<KafkaError>> {
     const pull: Effect.Effect<Pulled, Option.Option<KafkaError>> = Effect.suspend(() => {
       if (this.#state !== "open") return Effect.fail(this.#end)
       if (partition.status !== "active" || !goesOn()) return Effect.fail(Option.none())
       const { version } = partition.changed
-      const chunk = this.#takeFrom(partition, "give")
+      const chunk = this.#takeFrom(partition, undecodable)
       if (chunk === undefined) return Effect.zipRight(partition.changed.wait(version), pull)
       if (chunk instanceof Decoding) {
         const started = chunk.start(() => partition.changed.notify())
         return Effect.zipRight(Effect.zipRight(started, partition.changed.wait(version)), pull)
       }
       return "_tag" in chunk ? Effect.fail(Option.some(chunk)) : Effect.succeed(chunk)
+    })
+    return pull
+  }
+
+  /** The next records of a partition that is read by itself; none once somebody else reads. */
+  pullAlone(
+    partition: AssignedPartition,
+    reader: object | undefined
+  ): Effect.Effect<Pulled, Option.Option<KafkaError>> {
+    const pull = this.pullFrom(partition, () => this.#reader === reader, "fail")
+    return Effect.suspend(() => {
+      if (this.#reader === reader && this.#inHand.delete(partition)) this.#changed.notify()
+      return Effect.map(pull, (pulled) => {
+        this.#inHand.add(partition)
+        return pulled
+      })
+    })
+  }
+
+  /** The partitions that are delivered and were not given before by the same `known`, once there are any. */
+  pullPartitions(
+    known: WeakSet<AssignedPartition>
+  ): Effect.Effect<ReadonlyArray<AssignedPartition>, Option.Option<KafkaError>> {
+    const pull: Effect.Effect<ReadonlyArray<AssignedPartition>, Option.Option<KafkaError>> = Effect.suspend(() => {
+      if (this.#state !== "open") return Effect.fail(this.#end)
+      const { version } = this.#changed
+      const added = Array.from(this.#partitions.values()).filter((partition) => !known.has(partition))
+      for (const partition of added) known.add(partition)
+      return added.length > 0 ? Effect.succeed(added) : Effect.zipRight(this.#changed.wait(version), pull)
     })
     return pull
   }

@@ -129,9 +129,11 @@ export class Ownership {
     if (run !== undefined) return Effect.forEach(partitions, (partition) => run.idle(partition), { discard: true })
     const { delivery } = this.#context.source
     const committed = Effect.suspend(() => {
-      if (!this.#context.commitsByHand() || !delivery.hasReader) return Effect.void
+      if (!this.#context.commitsByHand()) return Effect.void
       const delivered = partitions.flatMap((partition) =>
-        partition.deliveredEnd === undefined ? [] : [{ partition, offset: partition.deliveredEnd }]
+        partition.deliveredEnd === undefined || !delivery.isRead(partition)
+          ? []
+          : [{ partition, offset: partition.deliveredEnd }]
       )
       return Effect.ignore(this.#context.committer.commit(delivered))
     })

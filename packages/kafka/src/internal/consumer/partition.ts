@@ -96,10 +96,11 @@ export class AssignedPartition {
   }
 
   /** Everything before `offset` is processed. Gives the position to be committed. */
-  settle(offset: number): number {
+  settle(offset: number, metadata = ""): number {
     // A position that was not delivered can only be a mistake, or that of a log that is gone: it would skip records.
     const position = Math.max(this.#startOffset, Math.min(offset, this.#furthest))
-    this.commit = settle(this.commit, position < this.#recordsEnd ? position : Math.max(position, this.#next))
+    const end = position < this.#recordsEnd ? position : Math.max(position, this.#next)
+    this.commit = settle(this.commit, end, -1, metadata)
     return position
   }
 

@@ -1,6 +1,6 @@
 import * as Effect from "effect/Effect"
 
-import type { RunOptions } from "../../Consumer.ts"
+import type { RunBatchOptions, RunOptions } from "../../Consumer.ts"
 import type { FatalError } from "../../KafkaError.ts"
 import { Check } from "../cluster/settings.ts"
 
@@ -29,6 +29,27 @@ export const parseRun = (options: RunOptions = {}): Effect.Effect<RunSettings, F
         : yield* check.integer("concurrency", options.concurrency, 16, { min: 1, max: maxConcurrency }),
       maxAhead: yield* check.integer("maxAhead", options.maxAhead, 10_000, { min: 1 }),
       commit: yield* check.oneOf("commit", options.commit, "after", ["after", "before"]),
+      onFailure: yield* check.oneOf("onFailure", options.onFailure, "fail", ["fail", "skip"])
+    }
+  })
+
+/** How a run in batches works; checked, with its defaults. */
+export interface RunBatchSettings {
+  readonly maxRecords: number
+  /** How many handlers at a time; undefined for one a partition. */
+  readonly concurrency: number | undefined
+  readonly onFailure: "fail" | "skip"
+}
+
+/** Checks the options of `runBatch`. */
+export const parseRunBatch = (options: RunBatchOptions = {}): Effect.Effect<RunBatchSettings, FatalError> =>
+  Effect.gen(function*() {
+    const check = new Check("Consumer.runBatch")
+    return {
+      maxRecords: yield* check.integer("maxRecords", options.maxRecords, 1000, { min: 1 }),
+      concurrency: options.concurrency === undefined
+        ? undefined
+        : yield* check.integer("concurrency", options.concurrency, 1, { min: 1, max: maxConcurrency }),
       onFailure: yield* check.oneOf("onFailure", options.onFailure, "fail", ["fail", "skip"])
     }
   })

@@ -14,6 +14,7 @@ import { monotonicMillis } from "../time.ts"
 import { Delivery } from "./delivery.ts"
 import { Fetcher } from "./fetcher.ts"
 import type { FetchSettings } from "./options.ts"
+import type { AssignedPartition } from "./partition.ts"
 import type { FetchedRecord } from "./record.ts"
 
 /** Where records come from: what consumers with and without a group have in common. */
@@ -49,24 +50,76 @@ export const makeSource = (
     return { delivery, fetcher, lookups }
   })
 
+/** Whose records they are. */
+interface Reading {
+  readonly clientId: string
+  readonly groupId: string | undefined
+}
+
+/** A partition as long as it is assigned, and its records. */
+export interface PartitionRecords {
+  readonly topic: string
+  readonly partition: number
+  readonly records: Stream.Stream<FetchedRecord, KafkaError>
+}
+
 /** Somebody reads already. */
 export const secondReader = (): FatalError =>
   invalidArgument(
-    "Consumer: it is read already; `records` and `run` can be used one after the other, not at the same time"
+    "Consumer: it is read already; `records`, `partitions` and runs can be used one after the other, not at the same time"
   )
+
+/** Who reads, for as long as the scope. */
+const reader = (claim: () => boolean, release: () => void): Effect.Effect<void, FatalError, Scope.Scope> =>
+  Effect.asVoid(Effect.acquireRelease(
+    Effect.suspend(() => claim() ? Effect.void : Effect.fail(secondReader())),
+    () => Effect.sync(release)
+  ))
 
 /** All records, as a stream. */
 export const recordStream = (
   { delivery }: Source,
-  consumer: { readonly clientId: string; readonly groupId: string | undefined }
+  consumer: Reading
 ): Stream.Stream<FetchedRecord, KafkaError> =>
   Stream.unwrapScoped(Effect.as(
-    Effect.acquireRelease(
-      Effect.suspend(() => delivery.claim() ? Effect.void : Effect.fail(secondReader())),
-      () => Effect.sync(() => delivery.release())
-    ),
+    reader(() => delivery.claim(), () => delivery.release()),
     Stream.repeatEffectChunkOption(Effect.flatMap(
       delivery.pull,
       ({ records }) => tracedPoll(Chunk.unsafeFromArray(records), consumer)
     ))
   ))
+
+/** Each partition once it is assigned and started, with a stream of its records that ends when it is given up. */
+export const partitionStream = (
+  { delivery }: Source,
+  consumer: Reading
+): Stream.Stream<PartitionRecords, KafkaError> =>
+  Stream.unwrapScoped(Effect.map(
+    reader(() => delivery.claim(), () => delivery.release()),
+    () => {
+      const known = new WeakSet<AssignedPartition>()
+      return Stream.repeatEffectChunkOption(
+        Effect.map(delivery.pullPartitions(known), (partitions) =>
+          Chunk.unsafeFromArray(partitions.map((partition) => ({
+            topic: partition.topic,
+            partition: partition.partition,
+            records: recordsOf(delivery, partition, consumer)
+          }))))
+      )
+    }
+  ))
+
+const recordsOf = (
+  delivery: Delivery,
+  partition: AssignedPartition,
+  consumer: Reading
+): Stream.Stream<FetchedRecord, KafkaError> => {
+  const { reader: owner } = delivery
+  return Stream.unwrapScoped(Effect.as(
+    reader(() => delivery.claimAlone(partition, owner), () => delivery.releaseAlone(partition, owner)),
+    Stream.repeatEffectChunkOption(Effect.flatMap(
+      delivery.pullAlone(partition, owner),
+      ({ records }) => tracedPoll(Chunk.unsafeFromArray(records), consumer)
+    ))
+  ))
+}

@@ -3,6 +3,8 @@ export interface CommitPosition {
   readonly offset: number
   /** -1 when unknown. */
   readonly leaderEpoch: number
+  /** What the application wants to be kept with the offset. */
+  readonly metadata: string
 }
 
 /** How far one partition is settled, and how far of that is committed. */
@@ -28,10 +30,10 @@ export const makePartitionCommit = (committed: number | null): PartitionCommit =
  *
  * @param offset the offset after the settled record
  */
-export const settle = (commit: PartitionCommit, offset: number, leaderEpoch = -1): PartitionCommit =>
+export const settle = (commit: PartitionCommit, offset: number, leaderEpoch = -1, metadata = ""): PartitionCommit =>
   commit.position !== null && offset <= commit.position.offset
     ? commit
-    : { ...commit, position: { offset, leaderEpoch } }
+    : { ...commit, position: { offset, leaderEpoch, metadata } }
 
 const isAhead = (commit: PartitionCommit): boolean =>
   commit.position !== null && (commit.committed === null || commit.position.offset > commit.committed)

@@ -1,14 +1,10 @@
 import type * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Tracer from "effect/Tracer"
 
 import type { FetchedRecord } from "../consumer/record.ts"
 import { attribute } from "./semconv.ts"
-import { activeTracer, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"
-
-/** Backends and SDKs keep so many links of a span. */
-const maxLinks = 128
+import { activeTracer, linksTo, startSpan } from "./tracing.ts"
 
 /**
  * A span of kind client for records that a stream hands over, linked to the
@@ -21,17 +17,11 @@ export const tracedPoll = (
   Effect.withFiberRuntime((fiber) => {
     const active = activeTracer(fiber)
     if (active === undefined) return Effect.succeed(records)
-    const links: Array<Tracer.SpanLink> = []
-    let first: FetchedRecord | undefined
-    for (const record of records) {
-      first ??= record
-      const origin = links.length < maxLinks ? spanOfHeaders(record.headers) : undefined
-      if (origin !== undefined) links.push(linkTo(origin))
-    }
+    const [first] = records
     const span = startSpan(active, {
       name: `poll ${first?.topic}`,
       kind: "client",
-      links,
+      links: linksTo(records),
       attributes: {
         [attribute.operationName]: "poll",
         [attribute.operationType]: "receive",

@@ -2,10 +2,20 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
 
 import type { FetchedRecord } from "../consumer/record.ts"
 import { attribute } from "./semconv.ts"
-import { activeTracer, errorTypeOf, keyAttribute, linkTo, spanOfHeaders, startSpan } from "./tracing.ts"
+import {
+  type ActiveTracer,
+  activeTracer,
+  errorTypeOf,
+  keyAttribute,
+  linksTo,
+  linkTo,
+  spanOfHeaders,
+  startSpan
+} from "./tracing.ts"
 
 /**
  * The handler inside a span of kind consumer, if a tracer is installed. Its
@@ -42,13 +52,56 @@ export const tracedProcess = <E, R>(
         [attribute.tombstone]: record.view.hasValue ? undefined : true
       }
     })
-    return Effect.suspend(() => handler(record)).pipe(
-      Effect.withParentSpan(span),
-      Effect.onExit((exit) =>
-        Effect.sync(() => {
-          if (Exit.isFailure(exit)) span.attribute(attribute.errorType, errorTypeOf(Cause.squash(exit.cause)))
-          span.end(active.clock.unsafeCurrentTimeNanos(), exit)
-        })
-      )
-    )
+    return inSpan(active, span, () => handler(record))
   })
+
+/**
+ * The handler of a batch inside a span of kind consumer, if a tracer is
+ * installed, linked to the spans that produced the first 128 of its records.
+ */
+export const tracedBatch = <B extends Batch, A, E, R>(
+  batch: B,
+  consumer: { readonly groupId: string; readonly clientId: string },
+  handler: (batch: B) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const active = activeTracer(fiber)
+    if (active === undefined) return handler(batch)
+    const { partition, records, topic } = batch
+    const span = startSpan(active, {
+      name: `process ${topic}`,
+      kind: "consumer",
+      links: linksTo(records),
+      attributes: {
+        [attribute.operationName]: "process",
+        [attribute.operationType]: "process",
+        [attribute.destination]: topic,
+        [attribute.partition]: String(partition),
+        [attribute.consumerGroup]: consumer.groupId,
+        [attribute.clientId]: consumer.clientId,
+        [attribute.batchCount]: records.length
+      }
+    })
+    return inSpan(active, span, () => handler(batch))
+  })
+
+interface Batch {
+  readonly topic: string
+  readonly partition: number
+  readonly records: ReadonlyArray<FetchedRecord>
+}
+
+const inSpan = <A, E, R>(
+  active: ActiveTracer,
+  span: Tracer.Span,
+  self: () => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.suspend(self).pipe(
+    Effect.withParentSpan(span),
+    Effect.onExit((exit) =>
+      Effect.sync(() => {
+        if (Exit.isFailure(exit)) span.attribute(attribute.errorType, errorTypeOf(Cause.squash(exit.cause)))
+        span.end(active.clock.unsafeCurrentTimeNanos(), exit)
+      })
+    )
+  ) as Effect.Effect<A, E, R>

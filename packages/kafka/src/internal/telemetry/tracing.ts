@@ -80,6 +80,22 @@ export const errorTypeOf = (error: unknown): string =>
     ? error.name
     : "_OTHER"
 
+/** Backends and SDKs keep so many links of a span. */
+const maxLinks = 128
+
+/** Links to the spans that produced records. */
+export const linksTo = (
+  records: Iterable<{ readonly headers: ReadonlyArray<Header> }>
+): ReadonlyArray<Tracer.SpanLink> => {
+  const links: Array<Tracer.SpanLink> = []
+  for (const { headers } of records) {
+    if (links.length === maxLinks) break
+    const origin = spanOfHeaders(headers)
+    if (origin !== undefined) links.push(linkTo(origin))
+  }
+  return links
+}
+
 /** Ends a span that failed, or succeeded if `error` is undefined. */
 export const endSpan = (span: Tracer.Span, endTime: bigint, error: KafkaError | undefined): void => {
   if (error !== undefined) span.attribute(attribute.errorType, errorType(error))
