@@ -2,6 +2,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
+import * as Fault from "@sluice/testing/Fault"
+import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Effect, Exit, Fiber, Ref } from "effect"
 
 import { line, Lines } from "../producer/lines.ts"
@@ -306,6 +308,29 @@ describe("commits", () => {
       assert.isTrue(rest.finished.every((value) => !seen.includes(value)))
       assert.deepStrictEqual(yield* committed(), { 0: 250 })
     }))
+  })
+
+  it("CL-16: before handling, none is handled while its commit is not acknowledged", () => {
+    for (const order of ["partition", "key"] as const) {
+      playSeeds(
+        Effect.gen(function*() {
+          const cluster = yield* MemoryCluster
+          yield* fill(Array.from({ length: 10 }, (_, i) => line(String(i))))
+          yield* cluster.inject(Fault.refuse({ api: "OffsetCommit", times: 1000 }, "CoordinatorLoadInProgress"))
+          const { consumer } = yield* join()
+          const hands = new Hands(() => false)
+          yield* Effect.forkScoped(consumer.run(hands.handler, { order, commit: "before" }))
+          yield* awhile
+          assert.deepStrictEqual(hands.started, [])
+          yield* cluster.heal
+          yield* awhile
+          assert.lengthOf(hands.finished, 10)
+          assert.deepStrictEqual(yield* committed(), { 0: 10 })
+        }),
+        {},
+        2
+      )
+    }
   })
 
   it("before handling: what is committed is handled before the run ends", () => {

@@ -257,7 +257,9 @@ export class KeyLanes<E, R> implements Lanes {
         worker.wake = undefined
         resume(Effect.void)
       }
-      this.#idle.push(worker)
+      // Something may have come since it looked.
+      if (this.#queue.ready > 0) worker.wake()
+      else this.#idle.push(worker)
       return () => {
         const at = this.#idle.indexOf(worker)
         if (at >= 0) this.#idle.splice(at, 1)
@@ -295,6 +297,7 @@ export class KeyLanes<E, R> implements Lanes {
       this.#dropped(progress)
       return true
     })
+    this.#wakeOne()
     progress.changed.notify()
   }
 
