@@ -4,7 +4,7 @@ import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
 import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Effect, Exit, Fiber, Ref } from "effect"
+import { Effect, Exit, Fiber, Logger, LogLevel, Ref } from "effect"
 
 import { line, Lines } from "../producer/lines.ts"
 import { awhile, committed, fill, Hands, join, type Line, moment } from "./hands.ts"
@@ -229,6 +229,57 @@ describe("order by key", () => {
       }),
       { cluster: { topics: { lines: 2 } } }
     )
+  })
+})
+
+describe("a partition that is lost", () => {
+  it("interrupts its handlers alone; what they fail with then is said, and ends nothing", () => {
+    for (const order of ["partition", "key"] as const) {
+      const said: Array<string> = []
+      const logger = Logger.make(({ logLevel, message }) => {
+        if (logLevel === LogLevel.Warning) said.push(String(message))
+      })
+      play(
+        Effect.gen(function*() {
+          said.length = 0
+          const cluster = yield* MemoryCluster
+          yield* fill([line("a"), line("b")])
+          const { consumer } = yield* join({ sessionTimeout: "6 seconds", heartbeatInterval: "1 second" })
+          const seen: Array<string> = []
+          let cut = 0
+          /** Makes of its interruption what is none. */
+          const stubborn = Effect.uninterruptibleMask((restore) =>
+            Effect.flatMap(Effect.exit(restore(Effect.never)), () => {
+              cut++
+              return Effect.die("cut off")
+            })
+          )
+          const run = yield* consumer.run(({ value }) =>
+            Effect.suspend(() => {
+              seen.push(value)
+              return cut === 0 && value === "a" ? stubborn : Effect.void
+            }), { order, concurrency: 2 }).pipe(
+              Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+              Logger.withMinimumLogLevel(LogLevel.Info),
+              Effect.fork
+            )
+          yield* awhile
+          // The group waits for the session of the member that is gone, as it seems.
+          yield* cluster.inject(Fault.refuse({ api: "Heartbeat", times: 1 }, "UnknownMemberId"))
+          yield* Effect.sleep("12 seconds")
+          assert.strictEqual(cut, 1)
+          assert.isNull(run.unsafePoll())
+          assert.deepStrictEqual(seen.filter((value) => value === "a"), ["a", "a"])
+          assert.deepStrictEqual(
+            said.filter((each) => each.startsWith("a handler")),
+            ["a handler failed after topic lines, partition 0 was lost to this member"]
+          )
+          yield* awhile
+          assert.deepStrictEqual(yield* committed(), { 0: 2 })
+          yield* Fiber.interrupt(run)
+        })
+      )
+    }
   })
 })
 

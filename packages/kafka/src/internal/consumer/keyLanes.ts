@@ -1,4 +1,4 @@
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -10,7 +10,7 @@ import { type Keyed, KeyedQueue } from "../kernel/keyedQueue.ts"
 import { OffsetTracker } from "../kernel/offsetTracker.ts"
 import type { Pulled } from "./delivery.ts"
 import type { Handler } from "./handling.ts"
-import { type Fork, interruptAll, type Lanes, type OnFailure, PartitionLanes } from "./lanes.ts"
+import { type Fork, interruptAll, inVain, type Lanes, type OnFailure, PartitionLanes } from "./lanes.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { FetchedRecord } from "./record.ts"
 import { Signal } from "./signal.ts"
@@ -145,14 +145,14 @@ export class KeyLanes<E, R> implements Lanes {
     return Effect.suspend(() => {
       const progress = this.#partitions.get(partition)
       if (progress !== undefined) this.#finish(progress)
-      const inVain: Array<Fiber.RuntimeFiber<void, KafkaError | E>> = []
+      const lost: Array<Fiber.RuntimeFiber<void, KafkaError | E>> = []
       for (const worker of this.#workers) {
         if (worker.fiber === undefined || worker.current === undefined || worker.current.progress !== progress) continue
         worker.isRetired = true
-        inVain.push(worker.fiber)
+        lost.push(worker.fiber)
       }
       return Effect.zipRight(
-        Effect.zipRight(this.#feeds.lose(partition), interruptAll(inVain)),
+        Effect.zipRight(this.#feeds.lose(partition), interruptAll(lost)),
         Effect.sync(() => this.#partitions.delete(partition))
       )
     })
@@ -242,8 +242,9 @@ export class KeyLanes<E, R> implements Lanes {
   #unfinished(work: Work, cause: Cause.Cause<KafkaError | E>): void {
     const { partition } = work.progress
     this.#dropped(work.progress)
-    if (this.#ended || (partition.status === "ended" && Cause.isInterruptedOnly(cause))) {
+    if (this.#ended || partition.status === "ended") {
       this.#queue.release(work)
+      if (!this.#ended) inVain(this.#fork, partition, cause)
       return
     }
     // What follows it in the order of its key must not be handled either.

@@ -39,6 +39,20 @@ export const interruptAll = (
   fibers: Iterable<Fiber.RuntimeFiber<unknown, unknown>>
 ): Effect.Effect<void> => Effect.asVoid(bounded(Fiber.interruptAll(fibers), interruptionBound))
 
+/**
+ * What a handler failed with after its partition was lost: another member gets the record, so it ends nothing here. That it
+ * was interrupted is as it should be.
+ */
+export const inVain = <E, R>(fork: Fork<E, R>, partition: AssignedPartition, cause: Cause.Cause<unknown>): void => {
+  if (Cause.isInterruptedOnly(cause)) return
+  fork(
+    Effect.logWarning(
+      `a handler failed after topic ${partition.topic}, partition ${partition.partition} was lost to this member`,
+      cause
+    )
+  )
+}
+
 /** A fiber for each partition, which does one thing after the other. */
 export class PartitionLanes<E, R> implements Lanes {
   readonly #fork: Fork<KafkaError | E, R>
@@ -66,6 +80,10 @@ export class PartitionLanes<E, R> implements Lanes {
     fiber.addObserver((exit) => {
       this.#fibers.delete(partition)
       if (Exit.isSuccess(exit)) return
+      if (partition.status === "ended") {
+        inVain(this.#fork, partition, exit.cause)
+        return
+      }
       // A handler that was interrupted by itself, not by us, leaves its record undone: that is a failure too.
       const byUs = Cause.isInterruptedOnly(exit.cause) && !goesOn()
       if (!byUs) this.#onFailure(Exit.failCause(exit.cause))
