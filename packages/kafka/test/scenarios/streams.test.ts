@@ -1,12 +1,13 @@
 /** Streams of a consumer, and what ends them. */
 import { assert, describe, it } from "@effect/vitest"
+import type { Consumer } from "@sluice/kafka/Consumer"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
 import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Chunk, Deferred, Effect, Exit, Fiber, Stream } from "effect"
 
-import { line } from "../producer/lines.ts"
+import { line, type Lines } from "../producer/lines.ts"
 import { awhile, committed, fill, Hands, join, moment, timed } from "./hands.ts"
 import { play, playSeeds } from "./story.ts"
 
@@ -399,6 +400,13 @@ describe("runBatch", () => {
       assert.deepStrictEqual(batches, [[1, 2], [3, 4]])
       assert.deepStrictEqual(yield* committed(), { 0: 5 })
     }))
+  })
+
+  it("does not compile with a handler that gives nothing back", () => {
+    const forgetful = (consumer: Consumer<typeof Lines>) =>
+      // @ts-expect-error: what is done?
+      consumer.runBatch(({ records }) => Effect.log(records.length))
+    assert.isFunction(forgetful)
   })
 
   it("interrupted, lets the batch in hand be finished and commits it", () => {
