@@ -59,9 +59,12 @@ export interface FetchOptions {
  * @since 0.1.0
  * @category models
  */
-export interface ConsumerOptions<T extends Topic.Any> {
+export interface ConsumerOptions<T extends Topic.AnySource> {
   readonly groupId: string
-  /** What to subscribe to; every topic must exist. */
+  /**
+   * What to subscribe to. Every topic must exist; for a `Topic.pattern` the cluster is asked for its topics once in
+   * `metadataMaxAge`. Where several fit a name, the topic itself comes first, then the first pattern.
+   */
   readonly topics: ReadonlyArray<T>
   /** Where a partition starts that the group has no offset for, or whose offset the log no longer has. Default `"earliest"`; `"fail"` ends the consumer. */
   readonly reset?: "earliest" | "latest" | "fail" | undefined
@@ -90,7 +93,7 @@ export interface ConsumerOptions<T extends Topic.Any> {
  * @since 0.1.0
  * @category models
  */
-export interface Consumer<out T extends Topic.Any> {
+export interface Consumer<out T extends Topic.AnySource> {
   readonly [TypeId]: TypeId
   /**
    * All records of the assigned partitions; a chunk holds records of one
@@ -155,7 +158,7 @@ export interface Consumer<out T extends Topic.Any> {
  * @since 0.1.0
  * @category constructors
  */
-export const make: <const T extends Topic.Any>(
+export const make: <const T extends Topic.AnySource>(
   options: ConsumerOptions<T>
 ) => Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope> = internal.make
 
@@ -181,7 +184,7 @@ export const make: <const T extends Topic.Any>(
  * @since 0.1.0
  * @category layers
  */
-export const layer = <const T extends Topic.Any, E, R>(
+export const layer = <const T extends Topic.AnySource, E, R>(
   options: ConsumerOptions<T>,
   handler: (record: Of<T>) => Effect.Effect<unknown, E, R>
 ): Layer.Layer<never, KafkaError, Kafka | R> =>
@@ -222,7 +225,7 @@ export interface AssignOptions<T extends Topic.Any> {
  * @since 0.1.0
  * @category models
  */
-export interface AssignedConsumer<out T extends Topic.Any> {
+export interface AssignedConsumer<out T extends Topic.AnySource> {
   /** As {@link Consumer.records}. */
   readonly records: Stream.Stream<Of<T>, KafkaError>
 }

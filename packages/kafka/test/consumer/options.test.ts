@@ -16,6 +16,7 @@ const refused: ReadonlyArray<readonly [string, Record<string, unknown>]> = [
   ["topics", { topics: [] }],
   ["topics", { topics: undefined }],
   ["topics", { topics: [Numbers, named("others"), named("numbers")] }],
+  ["topics", { topics: [{ pattern: "^numbers", key: Serde.string, value: Serde.string }] }],
   ["reset", { reset: "none" }],
   ["isolation", { isolation: "serializable" }],
   ["assignor", { assignor: "sticky" }],
@@ -46,6 +47,7 @@ const refused: ReadonlyArray<readonly [string, Record<string, unknown>]> = [
 
 const refusedByAssign: ReadonlyArray<readonly [string, Record<string, unknown>]> = [
   ["topics", { topics: [] }],
+  ["topics", { topics: [Topic.pattern(/./, { key: Serde.string, value: Serde.string })] }],
   ["partitions", { partitions: [] }],
   ["partitions", { partitions: [-1] }],
   ["partitions", { partitions: [0.5] }],

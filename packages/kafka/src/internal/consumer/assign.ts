@@ -27,8 +27,9 @@ export const assign = <const T extends Topic.Any>(
     const { delivery, fetcher, lookups } = source
     yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => delivery.stop()), fetcher.stop))
     const partitions: Array<AssignedPartition> = []
-    for (const topic of fetch.topics.values()) {
-      const count = (yield* cluster.topic(topic.name)).partitions.length
+    for (const name of fetch.subscription.explicit) {
+      const topic = fetch.subscription.definition(name)
+      const count = (yield* cluster.topic(name)).partitions.length
       for (const partition of options.partitions ?? Array.from({ length: count }, (_, i) => i)) {
         if (partition >= count) {
           return yield* Effect.fail(fromCode(unknownTopicOrPartition, {

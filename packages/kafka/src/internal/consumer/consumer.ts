@@ -12,6 +12,7 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
+import { pause } from "../cluster/retry.ts"
 import { closed, invalidArgument } from "../errors.ts"
 import { bounded, Fibers, once } from "../fiber.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
@@ -19,17 +20,19 @@ import { consumerTypeId } from "../typeIds.ts"
 import { type CommitTarget, Committer, notAssigned } from "./committer.ts"
 import { Coordinator } from "./coordinator.ts"
 import { GroupMember } from "./group.ts"
+import { logRetry } from "./logRetry.ts"
 import { type FetchSettings, type GroupSettings, parseGroup } from "./options.ts"
 import { Ownership } from "./ownership.ts"
 import type { AssignedPartition } from "./partition.ts"
 import { FetchedRecord } from "./record.ts"
 import { Run } from "./run.ts"
 import { makeSource, recordStream, secondReader, type Source } from "./source.ts"
+import type { Subscription } from "./subscription.ts"
 
 export { assign } from "./assign.ts"
 
 /** See `Consumer.make`. */
-export const make = <const T extends Topic.Any>(
+export const make = <const T extends Topic.AnySource>(
   options: ConsumerOptions<T>
 ): Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope> =>
   Effect.gen(function*() {
@@ -39,7 +42,8 @@ export const make = <const T extends Topic.Any>(
     const joinPool = yield* cluster.makePool
     const engine: GroupConsumer = new GroupConsumer(group, fetch, cluster, source, joinPool)
     yield* Effect.addFinalizer(() => engine.close)
-    yield* Effect.forEach(fetch.topics.keys(), (topic) => cluster.topic(topic), { discard: true })
+    yield* Effect.forEach(fetch.subscription.explicit, (topic) => cluster.topic(topic), { discard: true })
+    if (fetch.subscription.hasPatterns) yield* engine.discover
     yield* engine.start
     return engine as unknown as Consumer<T>
   })
@@ -50,6 +54,8 @@ class GroupConsumer {
   readonly records: Stream.Stream<FetchedRecord, KafkaError>
   readonly #group: GroupSettings
   readonly #cluster: Cluster
+  readonly #subscription: Subscription
+  readonly #ownership: Ownership
   readonly #source: Source
   readonly #member: GroupMember
   readonly #committer: Committer
@@ -63,6 +69,7 @@ class GroupConsumer {
   constructor(group: GroupSettings, fetch: FetchSettings, cluster: Cluster, source: Source, joinPool: ConnectionPool) {
     this.#group = group
     this.#cluster = cluster
+    this.#subscription = fetch.subscription
     this.#source = source
     const coordinator = new Coordinator(cluster, group.groupId)
     const committer = this.#committer = new Committer(
@@ -74,7 +81,7 @@ class GroupConsumer {
       () => this.#owned.values(),
       (code, sent) => this.#member.membershipError(code, sent)
     )
-    const ownership = new Ownership({
+    const ownership = this.#ownership = new Ownership({
       group,
       fetch,
       cluster,
@@ -88,7 +95,7 @@ class GroupConsumer {
     this.#member = new GroupMember(
       cluster,
       group,
-      new Set(fetch.topics.keys()),
+      fetch.subscription,
       coordinator,
       joinPool,
       source.lookups,
@@ -119,8 +126,44 @@ class GroupConsumer {
       yield* this.#fibers.fork(this.#member.heartbeat)
       yield* this.#fibers.fork(this.#committer.run)
       yield* this.#fibers.fork(this.#committer.runInterval(this.#group.commitInterval))
+      if (this.#subscription.hasPatterns) yield* this.#fibers.fork(this.#discoverAgain)
     })
   }
+
+  /** Finds the topics that the patterns fit; joins again where that changed. */
+  readonly discover: Effect.Effect<void, KafkaError> = Effect.gen(this, function*() {
+    const cluster = this.#cluster
+    const subscription = this.#subscription
+    const existing = new Set(yield* cluster.topicNames)
+    if (Array.from(subscription.names).some((name) => !existing.has(name))) {
+      // Not on the word of one broker, which may lag behind: partitions are given up for it.
+      yield* pause(cluster.settings, 1)
+      for (const name of yield* cluster.topicNames) existing.add(name)
+    }
+    const found = yield* Effect.filter(
+      Array.from(existing).filter((name) => subscription.finds(name)),
+      // What has no partitions yet is found the next time.
+      (name) => subscription.names.has(name) ? Effect.succeed(true) : Effect.isSuccess(cluster.topic(name)),
+      { concurrency: 16 }
+    )
+    const { added, removed } = subscription.match(found)
+    if (added.length === 0 && removed.length === 0) return
+    yield* Effect.logDebug(
+      `group ${this.#group.groupId}: ${added.length} topics found, ${removed.length} are gone`
+    )
+    yield* this.#ownership.loseTopics(removed)
+    this.#member.rejoin()
+  })
+
+  readonly #discoverAgain: Effect.Effect<never> = Effect.suspend(() => {
+    let failures = 0
+    return Effect.forever(Effect.gen(this, function*() {
+      yield* Effect.sleep(this.#cluster.settings.metadataMaxAge)
+      const discovered = yield* Effect.either(this.discover)
+      failures = discovered._tag === "Right" ? 0 : failures + 1
+      if (discovered._tag === "Left") yield* logRetry(failures, `topics cannot be listed: ${discovered.left.message}`)
+    }))
+  })
 
   commit = (committables: Committable | Iterable<Committable>): Effect.Effect<void, KafkaError> =>
     Effect.suspend(() => {

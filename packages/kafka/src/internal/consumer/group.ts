@@ -29,6 +29,7 @@ import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
 import { logRetry } from "./logRetry.ts"
 import type { GroupSettings } from "./options.ts"
+import type { Subscription } from "./subscription.ts"
 
 const protocolType = "consumer"
 const subscriptionVersion = 3
@@ -65,7 +66,7 @@ export interface GroupEvents {
 export class GroupMember {
   readonly #cluster: Cluster
   readonly #settings: GroupSettings
-  readonly #topics: ReadonlySet<string>
+  readonly #subscription: Subscription
   readonly #coordinator: Coordinator
   /** For JoinGroup and SyncGroup, which wait for the other members. */
   readonly #joinPool: ConnectionPool
@@ -88,7 +89,7 @@ export class GroupMember {
   constructor(
     cluster: Cluster,
     settings: GroupSettings,
-    topics: ReadonlySet<string>,
+    subscription: Subscription,
     coordinator: Coordinator,
     joinPool: ConnectionPool,
     pool: ConnectionPool,
@@ -96,7 +97,7 @@ export class GroupMember {
   ) {
     this.#cluster = cluster
     this.#settings = settings
-    this.#topics = topics
+    this.#subscription = subscription
     this.#coordinator = coordinator
     this.#joinPool = joinPool
     this.#pool = pool
@@ -105,6 +106,11 @@ export class GroupMember {
 
   get membership(): Membership {
     return { memberId: this.#memberId, generationId: this.#generationId }
+  }
+
+  /** Joins again: it subscribes to other topics. */
+  rejoin(): void {
+    this.#rejoin.unsafeOpen()
   }
 
   /** A coordinator's answer says that this member, as it was when it sent `sent`, is not in the group. */
@@ -124,7 +130,9 @@ export class GroupMember {
     let rejoins = 0
     return Effect.forever(
       Effect.gen(this, function*() {
-        yield* this.#revoke(revokedBeforeJoin(this.#settings.assignor.protocol, this.#events.owned(), this.#topics))
+        yield* this.#revoke(
+          revokedBeforeJoin(this.#settings.assignor.protocol, this.#events.owned(), this.#subscription.names)
+        )
         if (this.#isLost) yield* this.#lose
         const joined = yield* Effect.either(this.#joinAndSync)
         if (joined._tag === "Left") {
@@ -245,7 +253,7 @@ export class GroupMember {
         rebalanceTimeoutMs: Duration.toMillis(rebalanceTimeout),
         memberId: this.#memberId,
         protocolType,
-        protocols: [{ name: assignor.name, metadata: this.#subscription() }]
+        protocols: [{ name: assignor.name, metadata: this.#describeSelf() }]
       }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
       switch (joined.errorCode) {
         case 0:
@@ -294,7 +302,7 @@ export class GroupMember {
     }
   )
 
-  #subscription(): Uint8Array {
+  #describeSelf(): Uint8Array {
     const owned = new Map<string, Array<number>>()
     for (const { partition, topic } of this.#events.owned()) {
       let partitions = owned.get(topic)
@@ -302,7 +310,7 @@ export class GroupMember {
       partitions.push(partition)
     }
     return encodeVersioned(ConsumerProtocolSubscription, subscriptionVersion, {
-      topics: Array.from(this.#topics).sort(),
+      topics: Array.from(this.#subscription.names).sort(),
       ownedPartitions: Array.from(owned, ([topic, partitions]) => ({ topic, partitions })),
       generationId: this.#generationId
     })
@@ -353,7 +361,7 @@ export class GroupMember {
       try: () =>
         decodeVersioned(ConsumerProtocolAssignment, bytes).value.assignedPartitions.flatMap(({ partitions, topic }) =>
           partitions.map((partition) => ({ topic, partition }))
-        ).filter(({ topic }) => this.#topics.has(topic)),
+        ).filter(({ topic }) => this.#subscription.names.has(topic)),
       catch: (cause) => malformed(this.#settings.groupId, "the assignment", cause)
     })
   }

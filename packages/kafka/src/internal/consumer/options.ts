@@ -9,10 +9,11 @@ import type { Assignor } from "../kernel/assignor.ts"
 import { cooperativeStickyAssignor } from "../kernel/assignorCooperativeSticky.ts"
 import { rangeAssignor } from "../kernel/assignorRange.ts"
 import { validateTopicName } from "../kernel/topicName.ts"
+import { Subscription } from "./subscription.ts"
 
 /** How records are fetched; checked. */
 export interface FetchSettings {
-  readonly topics: ReadonlyMap<string, Topic.Any>
+  readonly subscription: Subscription
   readonly readCommitted: boolean
   readonly maxWait: Duration.Duration
   readonly minBytes: number
@@ -37,12 +38,18 @@ const mib = 1024 * 1024
 /** What an int32 of the protocol can hold: bytes, or milliseconds. */
 const maxInt32 = 2 ** 31 - 1
 
-const parseTopics = (owner: string, topics: ReadonlyArray<Topic.Any>) =>
+const parseTopics = (owner: string, topics: ReadonlyArray<Topic.AnySource>) =>
   Effect.gen(function*() {
     const check = new Check(owner)
     if (!Array.isArray(topics) || topics.length === 0) return yield* check.fail("topics", "is empty")
     const byName = new Map<string, Topic.Any>()
-    for (const topic of topics) {
+    const patterns: Array<Topic.TopicPattern<any, any>> = []
+    for (const topic of topics as ReadonlyArray<Topic.AnySource>) {
+      if ("pattern" in topic) {
+        if (!(topic.pattern instanceof RegExp)) return yield* check.fail("topics", "has a pattern that is no RegExp")
+        patterns.push(topic)
+        continue
+      }
       const problem = validateTopicName(topic.name)
       if (problem !== undefined) {
         return yield* Effect.fail(
@@ -56,7 +63,7 @@ const parseTopics = (owner: string, topics: ReadonlyArray<Topic.Any>) =>
       if (byName.has(topic.name)) return yield* check.fail("topics", `names "${topic.name}" twice`)
       byName.set(topic.name, topic)
     }
-    return byName
+    return new Subscription(byName, patterns)
   })
 
 const parseFetch = (
@@ -72,7 +79,7 @@ const parseFetch = (
       "read_uncommitted"
     ])
     return {
-      topics: yield* parseTopics(owner, options.topics),
+      subscription: yield* parseTopics(owner, options.topics),
       readCommitted: isolation === "read_committed",
       // Without a wait, or with nothing to wait for, an idle consumer would ask without a pause.
       maxWait: yield* millis(check, "fetch.maxWait", fetch.maxWait, "500 millis", 1),
@@ -146,5 +153,7 @@ export const parseAssign = (options: AssignOptions<any>): Effect.Effect<FetchSet
       }
       if (new Set(partitions).size < partitions.length) return yield* check.fail("partitions", "names one twice")
     }
-    return yield* parseFetch("Consumer.assign", options, from)
+    const fetch = yield* parseFetch("Consumer.assign", options, from)
+    if (fetch.subscription.hasPatterns) return yield* check.fail("topics", "has a pattern: name the topics")
+    return fetch
   })

@@ -48,7 +48,7 @@ export class Ownership {
       if (added.length === 0) return Effect.void
       const { fetch, fibers, source } = this.#context
       const partitions = added.map(({ partition, topic }) =>
-        new AssignedPartition(fetch.topics.get(topic)!, partition, generationId)
+        new AssignedPartition(fetch.subscription.definition(topic), partition, generationId)
       )
       for (const partition of partitions) {
         this.#owned.set(partition.key, partition)
@@ -141,12 +141,22 @@ export class Ownership {
 
   /** All is lost: others may own it already. */
   lose(): Effect.Effect<void> {
+    return this.#lose(() => true, (count) => `this member is no longer in it; ${count} partitions are lost`)
+  }
+
+  /** Topics were deleted: nothing of them can be processed or committed any more. */
+  loseTopics(topics: ReadonlyArray<string>): Effect.Effect<void> {
+    return this.#lose(
+      ({ topic }) => topics.includes(topic),
+      (count) => `${topics.join(", ")}: there is no such topic any more; ${count} partitions are lost`
+    )
+  }
+
+  #lose(which: (partition: AssignedPartition) => boolean, why: (count: number) => string): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const partitions = Array.from(this.#owned.values())
+      const partitions = Array.from(this.#owned.values()).filter(which)
       return partitions.length === 0 ? Effect.void : Effect.zipRight(
-        Effect.logWarning(
-          `group ${this.#context.group.groupId}: this member is no longer in it; ${partitions.length} partitions are lost`
-        ),
+        Effect.logWarning(`group ${this.#context.group.groupId}: ${why(partitions.length)}`),
         this.end(partitions)
       )
     })
