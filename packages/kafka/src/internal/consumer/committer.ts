@@ -7,11 +7,12 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
 import type { Membership } from "../kernel/assignmentDiff.ts"
-import { acked, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
+import { acked, type CommitPosition, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
 import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
 import { logRetry } from "./logRetry.ts"
+import type { GroupSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
 
 const rebalanceInProgress = 27
@@ -42,6 +43,7 @@ interface Waiter {
 export class Committer {
   readonly #cluster: Cluster
   readonly #groupId: string
+  readonly #groupInstanceId: string | null
   readonly #coordinator: Coordinator
   readonly #pool: ConnectionPool
   readonly #membership: () => Membership
@@ -53,7 +55,7 @@ export class Committer {
 
   constructor(
     cluster: Cluster,
-    groupId: string,
+    { groupId, groupInstanceId }: GroupSettings,
     coordinator: Coordinator,
     pool: ConnectionPool,
     membership: () => Membership,
@@ -62,6 +64,7 @@ export class Committer {
   ) {
     this.#cluster = cluster
     this.#groupId = groupId
+    this.#groupInstanceId = groupInstanceId
     this.#coordinator = coordinator
     this.#pool = pool
     this.#membership = membership
@@ -121,7 +124,7 @@ export class Committer {
     let open = false
     for (const { offset, partition } of waiter.targets) {
       if ((partition.commit.committed ?? -1) >= offset) continue
-      if (partition.status === "ended") {
+      if (partition.status === "ended" || partition.isStale(offset)) {
         waiter.resume(Effect.fail(notAssigned(partition.topic, partition.partition)))
         return true
       }
@@ -138,10 +141,10 @@ export class Committer {
       yield* this.#wanted.await
       this.#wanted.unsafeClose()
       const membership = this.#membership()
-      const batch: Array<CommitTarget> = []
+      const batch: Array<CommitTarget & CommitPosition> = []
       for (const partition of this.#owned()) {
         const position = partition.status === "ended" ? null : toCommit(partition.commit)
-        if (position !== null) batch.push({ partition, offset: position.offset })
+        if (position !== null) batch.push({ partition, ...position })
       }
       // The group member asks again when it has joined.
       if (batch.length === 0 || membership.memberId === "") return
@@ -169,16 +172,22 @@ export class Committer {
     }))
   })
 
-  #send(membership: Membership, batch: ReadonlyArray<CommitTarget>) {
+  #send(membership: Membership, batch: ReadonlyArray<CommitTarget & CommitPosition>) {
     const topics = new Map<string, Array<any>>()
-    for (const { offset, partition } of batch) {
+    for (const { leaderEpoch, offset, partition } of batch) {
       let partitions = topics.get(partition.topic)
       if (partitions === undefined) topics.set(partition.topic, partitions = [])
-      partitions.push({ partitionIndex: partition.partition, committedOffset: offset, committedMetadata: "" })
+      partitions.push({
+        partitionIndex: partition.partition,
+        committedOffset: offset,
+        committedLeaderEpoch: leaderEpoch,
+        committedMetadata: ""
+      })
     }
     return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
       connection.request(OffsetCommit, {
         groupId: this.#groupId,
+        groupInstanceId: this.#groupInstanceId,
         generationIdOrMemberEpoch: membership.generationId,
         memberId: membership.memberId,
         topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))

@@ -14,7 +14,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { closed, invalidArgument } from "../errors.ts"
-import { bounded, Fibers, once } from "../fiber.ts"
+import { bounded, Fibers, inContext, once } from "../fiber.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { consumerTypeId } from "../typeIds.ts"
 import { type CommitTarget, Committer, notAssigned } from "./committer.ts"
@@ -26,26 +26,31 @@ import { Ownership } from "./ownership.ts"
 import type { AssignedPartition } from "./partition.ts"
 import { FetchedRecord } from "./record.ts"
 import { Run } from "./run.ts"
+import { Sight } from "./sight.ts"
 import { makeSource, recordStream, secondReader, type Source } from "./source.ts"
 import type { Subscription } from "./subscription.ts"
 
 export { assign } from "./assign.ts"
 
 /** See `Consumer.make`. */
-export const make = <const T extends Topic.AnySource>(
-  options: ConsumerOptions<T>
-): Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope> =>
+export const make = <const T extends Topic.AnySource, R = never>(
+  options: ConsumerOptions<T, R>
+): Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope | R> =>
   Effect.gen(function*() {
-    const [group, fetch] = yield* parseGroup(options)
+    const context = yield* Effect.context<R>()
+    const [group, fetch] = yield* parseGroup(options, inContext(context))
     const { cluster } = yield* Kafka
-    const source = yield* makeSource(cluster, fetch, () => engine.onReset())
+    const owned = new Map<string, AssignedPartition>()
+    const sight = new Sight(cluster, fetch, () => owned.values())
+    const source = yield* makeSource(cluster, fetch, sight)
+    sight.source = source
     const joinPool = yield* cluster.makePool
-    const engine: GroupConsumer = new GroupConsumer(group, fetch, cluster, source, joinPool)
+    const engine: GroupConsumer = new GroupConsumer(group, fetch, cluster, source, sight, owned, joinPool)
     yield* Effect.addFinalizer(() => engine.close)
     yield* Effect.forEach(fetch.subscription.explicit, (topic) => cluster.topic(topic), { discard: true })
     if (fetch.subscription.hasPatterns) yield* engine.discover
     yield* engine.start
-    return engine as unknown as Consumer<T>
+    return Object.assign(engine, sight.face) as unknown as Consumer<T>
   })
 
 /** A member of a group: what the application does with it. */
@@ -60,21 +65,32 @@ class GroupConsumer {
   readonly #member: GroupMember
   readonly #committer: Committer
   readonly #fibers = new Fibers()
-  readonly #owned = new Map<string, AssignedPartition>()
+  readonly #owned: Map<string, AssignedPartition>
+  readonly #sight: Sight
   #run: Run | undefined
   #commitsByHand = false
   /** `closing`: what was delivered may still be settled and committed. */
   #status: "open" | "closing" | "closed" = "open"
 
-  constructor(group: GroupSettings, fetch: FetchSettings, cluster: Cluster, source: Source, joinPool: ConnectionPool) {
+  constructor(
+    group: GroupSettings,
+    fetch: FetchSettings,
+    cluster: Cluster,
+    source: Source,
+    sight: Sight,
+    owned: Map<string, AssignedPartition>,
+    joinPool: ConnectionPool
+  ) {
     this.#group = group
+    this.#sight = sight
+    this.#owned = owned
     this.#cluster = cluster
     this.#subscription = fetch.subscription
     this.#source = source
     const coordinator = new Coordinator(cluster, group.groupId)
     const committer = this.#committer = new Committer(
       cluster,
-      group.groupId,
+      group,
       coordinator,
       source.lookups,
       () => this.#member.membership,
@@ -86,6 +102,7 @@ class GroupConsumer {
       fetch,
       cluster,
       source,
+      sight,
       coordinator,
       committer,
       fibers: this.#fibers,
@@ -107,12 +124,15 @@ class GroupConsumer {
         onJoined: () => committer.request()
       }
     )
+    // A position that was reset is settled, and to be committed; one that was moved has no use for older ones.
+    sight.onMoved = () => {
+      committer.checkWaiters()
+      committer.request()
+    }
+    source.delivery.onStop(() => {
+      if (source.delivery.failure !== undefined) sight.status = "failed"
+    })
     this.records = recordStream(source, { clientId: cluster.settings.clientId, groupId: group.groupId })
-  }
-
-  /** A position that was reset is settled, and to be committed. */
-  onReset(): void {
-    this.#committer.request()
   }
 
   get start(): Effect.Effect<void> {
@@ -235,6 +255,7 @@ class GroupConsumer {
     const { closeTimeout, groupId } = this.#group
     const { delivery, fetcher } = this.#source
     this.#status = "closing"
+    this.#sight.status = "closing"
     yield* Effect.logDebug(`consumer of group ${groupId} closing`)
     const run = this.#run
     delivery.stop()
@@ -256,6 +277,8 @@ class GroupConsumer {
     for (const partition of this.#owned.values()) partition.end()
     this.#owned.clear()
     this.#committer.checkWaiters()
+    this.#sight.status = "closed"
+    this.#sight.end()
     yield* Effect.logDebug(`consumer of group ${groupId} closed`)
   }))
 

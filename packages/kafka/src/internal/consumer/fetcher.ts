@@ -1,6 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
+import type { PositionReset } from "../../Consumer.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { BrokerConnection } from "../cluster/connection.ts"
@@ -15,6 +16,7 @@ import { logRetry } from "./logRetry.ts"
 import type { FetchSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
 import { listOffset } from "./positions.ts"
+import type { Troubles } from "./troubles.ts"
 
 /** Versions from 13 on name topics by id. */
 const maxFetchVersion = 12
@@ -28,7 +30,11 @@ export interface FetcherEvents {
   /** Nothing more can be fetched: the consumer's streams fail with it. */
   readonly onFatal: (error: KafkaError) => void
   /** A partition goes on elsewhere, since the log no longer has its position. */
-  readonly onReset: () => void
+  readonly onReset: (reset: PositionReset) => void
+  /** It is known anew where logs end. */
+  readonly onProgress: () => void
+  /** What fails, and is tried again. */
+  readonly troubles: Troubles
 }
 
 /** What a Fetch asked for. */
@@ -109,6 +115,7 @@ export class Fetcher {
     this.#partitions.delete(partition.key)
     this.#budget.remove(partition.key)
     this.#budget.consumed(partition.key, heldBytes)
+    this.#events.troubles.clear(troubleOf(partition))
     this.#feedStarved()
   }
 
@@ -168,7 +175,12 @@ export class Fetcher {
       this.#isOutdated = false
       attempt++
       const refreshed = yield* Effect.either(this.#cluster.refresh)
-      if (refreshed._tag === "Left") yield* logRetry(attempt, `metadata cannot be refreshed: ${refreshed.left.message}`)
+      if (refreshed._tag === "Left") {
+        this.#events.troubles.add("metadata", attempt, refreshed.left.message)
+        yield* logRetry(attempt, `metadata cannot be refreshed: ${refreshed.left.message}`)
+      } else {
+        this.#events.troubles.clear("metadata")
+      }
       this.#routing.unsafeOpen()
       yield* pause(this.#cluster.settings, attempt)
       // It may take a while until a partition has a leader again.
@@ -188,6 +200,7 @@ export class Fetcher {
       }
       failures++
       this.#wantMetadata()
+      this.#events.troubles.add(`fetch from broker ${broker}`, failures, error.message)
       return Effect.zipRight(
         logRetry(failures, `fetch from broker ${broker} failed: ${error.message}`),
         pause(settings, failures)
@@ -200,6 +213,11 @@ export class Fetcher {
       const { keys: wanted, retryAt } = this.#fetchable(broker)
       const address = this.#cluster.address(broker)
       if (wanted.size === 0 || address === undefined) {
+        // Its partitions have gone elsewhere: nothing of it is missed.
+        if (failures > 0 && retryAt === Infinity) {
+          failures = 0
+          this.#events.troubles.clear(`fetch from broker ${broker}`)
+        }
         return yield* retryAt === Infinity
           ? latch.await
           : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - this.#now())))
@@ -227,6 +245,7 @@ export class Fetcher {
       )
       latch.unsafeOpen()
       if (result._tag === "Right") {
+        if (failures > 0) this.#events.troubles.clear(`fetch from broker ${broker}`)
         failures = 0
         partialWait = reservation.partial && !result.right ? Math.min(partialWait * 2, maxWait) : shortWait
         // A broker that does not wait is not to be asked again and again at once.
@@ -245,9 +264,10 @@ export class Fetcher {
     let retryAt = Infinity
     if (this.#isHalted) return { keys, retryAt }
     for (const [key, partition] of this.#partitions) {
-      if (partition.fetchOffset === undefined || partition.status !== "active" || this.#leader(partition) !== broker) {
-        continue
-      }
+      if (
+        partition.fetchOffset === undefined || partition.status !== "active" || partition.paused ||
+        this.#leader(partition) !== broker
+      ) continue
       if (partition.retryAt > now) retryAt = Math.min(retryAt, partition.retryAt)
       else keys.add(key)
     }
@@ -315,6 +335,7 @@ export class Fetcher {
         const request = asked.get(`${topic.topic}-${answer.partitionIndex}`)
         if (request === undefined) continue
         const { offset, partition } = request
+        if (answer.errorCode === 0) this.#answered(partition, answer)
         if (answer.errorCode !== 0) {
           failed.push(this.#partitionFailed(partition, offset, answer.errorCode))
         } else if (answer.records !== null && answer.records.length > 0) {
@@ -328,15 +349,24 @@ export class Fetcher {
             }
           })
           if (!taken) dropped.push([partition, answer.records.length])
-        } else {
-          partition.failures = 0
         }
       }
     }
+    this.#events.onProgress()
     this.#budget.arrived(reservation, received)
     for (const [partition, bytes] of dropped) this.#budget.consumed(partition.key, bytes)
     this.#feedStarved()
     return Effect.as(Effect.all(failed, { discard: true }), received.size > 0)
+  }
+
+  #answered(
+    partition: AssignedPartition,
+    { highWatermark, lastStableOffset }: { readonly highWatermark: number; readonly lastStableOffset: number }
+  ): void {
+    const end = this.#settings.readCommitted && lastStableOffset >= 0 ? lastStableOffset : highWatermark
+    if (end >= 0) partition.logEnd = end
+    if (partition.failures > 0) this.#events.troubles.clear(troubleOf(partition))
+    partition.failures = 0
   }
 
   /** Trouble with one partition, which touches that partition alone. */
@@ -347,7 +377,8 @@ export class Fetcher {
         operation: "Fetch",
         scope: "partition",
         topic: partition.topic,
-        partition: partition.partition
+        partition: partition.partition,
+        detail: code === offsetOutOfRange ? `offset ${offset}` : undefined
       })
       if (code === offsetOutOfRange) {
         if (this.#settings.reset === "fail") {
@@ -369,21 +400,20 @@ export class Fetcher {
 
   #backOff(partition: AssignedPartition, error: KafkaError): Effect.Effect<void> {
     partition.failures++
+    this.#events.troubles.add(troubleOf(partition), partition.failures, error.message)
     partition.retryAt = this.#now() + pauseMillis(this.#cluster.settings, partition.failures, this.#random())
     return logRetry(partition.failures, error.message)
   }
 
   /** The log does not have the offset: it was deleted, or never written. Never silent. */
   #reset(partition: AssignedPartition, offset: number): Effect.Effect<void> {
-    return listOffset(this.#cluster, this.#lookups, partition, this.#settings).pipe(
+    const { readCommitted, reset } = this.#settings
+    return listOffset(this.#cluster, this.#lookups, partition, readCommitted, reset as "earliest" | "latest").pipe(
       Effect.flatMap((start) => {
         // Another reader may have begun elsewhere.
         if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
         this.consumed(partition, partition.reset(offset, start))
-        this.#events.onReset()
-        return Effect.logWarning(
-          `topic ${partition.topic}, partition ${partition.partition}: offset ${offset} is out of range; goes on at ${start} (${this.#settings.reset})`
-        )
+        return this.#tellReset(partition, "OffsetOutOfRange", offset, start.offset, "is out of range", reset)
       }),
       Effect.catchAll((error) => {
         if (isFatal(error)) {
@@ -396,7 +426,27 @@ export class Fetcher {
       })
     )
   }
+
+  #tellReset(
+    { partition, topic }: AssignedPartition,
+    reason: PositionReset["reason"],
+    from: number,
+    to: number,
+    why: string,
+    policy: string
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#events.onReset({ _tag: "PositionReset", topic, partition, reason, from: BigInt(from), to: BigInt(to) })
+      const skipped = to > from ? `; offsets ${from} to ${to - 1} are skipped` : ""
+      return Effect.logWarning(
+        `topic ${topic}, partition ${partition}: offset ${from} ${why}; goes on at ${to} (${policy})${skipped}`
+      )
+    })
+  }
 }
+
+const troubleOf = (partition: AssignedPartition): string =>
+  `fetch of topic ${partition.topic}, partition ${partition.partition}`
 
 /**
  * The bytes of one partition, not to keep the whole response alive for a small

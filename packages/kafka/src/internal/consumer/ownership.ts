@@ -2,18 +2,21 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
-import { FatalError, type KafkaError } from "../../KafkaError.ts"
+import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
 import type { Fibers } from "../fiber.ts"
+import type { LogPosition } from "../kernel/endPosition.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import type { Committer } from "./committer.ts"
 import type { Coordinator } from "./coordinator.ts"
 import type { FetchSettings, GroupSettings } from "./options.ts"
 import { AssignedPartition } from "./partition.ts"
-import { committedOffsets, listOffset } from "./positions.ts"
+import { committedOffsets, type FoundPosition } from "./positions.ts"
 import type { Run } from "./run.ts"
+import type { Sight } from "./sight.ts"
 import type { Source } from "./source.ts"
+import { noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
 
 /** What ownership needs of its consumer. */
 export interface OwnershipContext {
@@ -21,6 +24,7 @@ export interface OwnershipContext {
   readonly fetch: FetchSettings
   readonly cluster: Cluster
   readonly source: Source
+  readonly sight: Sight
   readonly coordinator: Coordinator
   readonly committer: Committer
   /** For finding start positions. */
@@ -55,6 +59,8 @@ export class Ownership {
         // Not fetched before it is started, but counted: the first that starts must not take the others' share.
         source.fetcher.add(partition)
       }
+      this.#context.sight.assigned()
+      this.#context.sight.publish({ _tag: "Assigned", partitions: plain(partitions), generation: generationId })
       return Effect.asVoid(fibers.fork(Effect.catchAll(
         this.#start(partitions),
         (error) => Effect.sync(() => this.#context.source.delivery.stop(error))
@@ -64,34 +70,46 @@ export class Ownership {
 
   /** Finds where each partition starts, and starts it. */
   #start(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void, KafkaError> {
-    const { cluster, committer, coordinator, fetch, group, source } = this.#context
+    const { cluster, committer, coordinator, fetch, group, sight, source } = this.#context
     const { delivery, fetcher, lookups } = source
-    const startAt = (partition: AssignedPartition, offset: number, committed: number | null) => {
+    const { load, otherwise } = fetch.start
+    const startAt = (partition: AssignedPartition, found: LogPosition, committed: number | null, atEnd = false) => {
       if (partition.status !== "active") return
-      partition.start(offset, committed)
-      if (committed === null && fetch.reset === "latest") {
+      partition.start(partition.sought ?? found, committed)
+      if (atEnd && partition.sought === undefined) {
         // Else a restart before the first commit would skip what came meanwhile.
-        partition.settle(offset)
+        partition.settle(found.offset)
         committer.request()
       }
+      sight.onProgress()
       delivery.add(partition)
       fetcher.add(partition)
       this.#context.run()?.start(partition)
     }
     return Effect.gen(function*() {
-      const committed = yield* untilFatal(
-        cluster.settings,
-        committedOffsets(group.groupId, coordinator, lookups, partitions)
-      )
+      const known = yield* (load === undefined
+        ? untilFatal(cluster.settings, committedOffsets(group.groupId, coordinator, lookups, partitions))
+        : storedOffsets(load, partitions))
       yield* Effect.forEach(partitions, (partition) => {
-        const offset = committed.get(partition.key)
-        if (offset !== undefined) return Effect.sync(() => startAt(partition, offset, offset))
-        if (fetch.reset === "fail") return Effect.fail(noOffset(group.groupId, partition))
+        const position = known.get(partition.key)
+        if (position !== undefined) {
+          return Effect.sync(() => startAt(partition, position, load === undefined ? position.offset : null))
+        }
+        const whose = load === undefined ? `group ${group.groupId}` : "the store"
         // A partition whose leader does not answer holds up no other.
-        const start = Effect.suspend(() =>
-          partition.status === "active" ? listOffset(cluster, lookups, partition, fetch) : Effect.succeed(0)
+        const start: Effect.Effect<FoundPosition | undefined, KafkaError> = Effect.suspend(() =>
+          partition.status === "active"
+            ? startOtherwise(cluster, lookups, partition, fetch, otherwise, whose)
+            : Effect.succeed(undefined)
         )
-        return Effect.map(untilFatal(cluster.settings, start), (offset) => startAt(partition, offset, null))
+        return Effect.flatMap(untilFatal(cluster.settings, start), (found) => {
+          if (found === undefined) return Effect.void
+          startAt(partition, found, null, found.atEnd)
+          sight.onReset(noOffsetReset(partition, found))
+          const message =
+            `topic ${partition.topic}, partition ${partition.partition}: ${whose} has no offset; begins at ${found.offset}`
+          return otherwise === "earliest" ? Effect.logDebug(message) : Effect.logInfo(message)
+        })
       }, { concurrency: "unbounded", discard: true })
     })
   }
@@ -118,7 +136,10 @@ export class Ownership {
             }: what was delivered and not committed is delivered again`
           )
         ),
-        Effect.ensuring(Effect.suspend(() => this.end(partitions)))
+        Effect.ensuring(Effect.suspend(() => {
+          this.#context.sight.publish({ _tag: "Revoked", partitions: plain(partitions) })
+          return this.end(partitions)
+        }))
       )
     })
   }
@@ -155,7 +176,9 @@ export class Ownership {
   #lose(which: (partition: AssignedPartition) => boolean, why: (count: number) => string): Effect.Effect<void> {
     return Effect.suspend(() => {
       const partitions = Array.from(this.#owned.values()).filter(which)
-      return partitions.length === 0 ? Effect.void : Effect.zipRight(
+      if (partitions.length === 0) return Effect.void
+      this.#context.sight.publish({ _tag: "Lost", partitions: plain(partitions) })
+      return Effect.zipRight(
         Effect.logWarning(`group ${this.#context.group.groupId}: ${why(partitions.length)}`),
         this.end(partitions)
       )
@@ -171,6 +194,7 @@ export class Ownership {
         source.delivery.remove(partition)
         if (this.#owned.get(partition.key) === partition) this.#owned.delete(partition.key)
       }
+      this.#context.sight.assigned()
       committer.checkWaiters()
       const run = this.#context.run()
       return run === undefined
@@ -180,9 +204,5 @@ export class Ownership {
   }
 }
 
-const noOffset = (groupId: string, { partition, topic }: AssignedPartition): FatalError =>
-  new FatalError({
-    reason: { _tag: "OffsetOutOfRange", topic, partition },
-    scope: "partition",
-    message: `group ${groupId} has no offset for topic ${topic}, partition ${partition}, and \`reset\` is "fail"`
-  })
+const plain = (partitions: ReadonlyArray<AssignedPartition>): ReadonlyArray<TopicPartition> =>
+  partitions.map(({ partition, topic }) => ({ topic, partition }))

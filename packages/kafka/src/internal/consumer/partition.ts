@@ -1,6 +1,6 @@
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
-import { endOffset } from "../kernel/endOffset.ts"
+import { endPosition, type LogPosition } from "../kernel/endPosition.ts"
 import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
@@ -42,13 +42,23 @@ export class AssignedPartition {
   readonly definition: Topic.Any
   readonly partition: number
   readonly key: string
-  /** The generation in which it was assigned. */
-  readonly generation: number
+  /** The generation in which it was assigned, or a number below 0 of its own since it was repositioned. */
+  #generation: number
+  readonly #assignedIn: number
+  #repositions = 0
   /** Records came, or the status changed. */
   readonly changed = new Signal()
   status: "active" | "draining" | "ended" = "active"
+  /** Not fetched and not delivered for now. */
+  paused = false
   /** Where to fetch next; undefined while nothing is to be fetched: before it is started, and once it has failed. */
   fetchOffset: number | undefined
+  /** Of the leader that took the record before `fetchOffset`; -1 for unknown. */
+  fetchEpoch = -1
+  /** The newest leader that is known to have the log up to `fetchOffset`; -1 for none. */
+  validatedEpoch = -1
+  /** Where the log ended when the broker last said so; none before it did. */
+  logEnd: number | undefined
   /** Not to be fetched before, in milliseconds. */
   retryAt = 0
   failures = 0
@@ -60,6 +70,10 @@ export class AssignedPartition {
   /** The largest `#next` so far, from which a reader that begins again goes back; -1 before the start. */
   #furthest = -1
   #startOffset = 0
+  /** Where the leader's epoch changed in what was delivered, the newest last. */
+  #epochs: Array<{ readonly from: number; readonly leaderEpoch: number }> = []
+  /** Where to start in the place of what the group has committed. */
+  #sought: LogPosition | undefined
   #buffers: Array<{ readonly reader: RecordsReader; readonly from: number; readonly bytes: number }> = []
   #refetches = 0
   /** What comes next, while its deserializers run. */
@@ -71,7 +85,8 @@ export class AssignedPartition {
   constructor(definition: Topic.Any, partition: number, generation: number) {
     this.definition = definition
     this.partition = partition
-    this.generation = generation
+    this.#generation = generation
+    this.#assignedIn = generation
     this.key = topicPartitionKey({ topic: definition.name, partition })
     this.#takesEffects = takesEffects(definition)
   }
@@ -80,14 +95,59 @@ export class AssignedPartition {
     return this.definition.name
   }
 
+  /** What the records that are delivered now are told from earlier ones by. */
+  get generation(): number {
+    return this.#generation
+  }
+
   /** Where to start, and what the group has committed. */
-  start(offset: number, committed: number | null): void {
+  start({ leaderEpoch, offset }: LogPosition, committed: number | null): void {
     this.fetchOffset = offset
+    this.fetchEpoch = leaderEpoch
+    this.validatedEpoch = leaderEpoch
     this.#next = offset
     this.#recordsEnd = offset
     this.#furthest = offset
     this.#startOffset = offset
+    this.#epochs = [{ from: offset, leaderEpoch }]
     this.commit = makePartitionCommit(committed)
+  }
+
+  /**
+   * Goes on at another position, by the application's wish. What was delivered before can neither be settled nor
+   * committed any more. Before the start it is taken note of, for {@link sought}. Gives the bytes that are no longer held.
+   */
+  seek(position: LogPosition): number {
+    if (!this.isStarted) {
+      this.#sought = position
+      return 0
+    }
+    return this.#reposition(position)
+  }
+
+  /** Where it was told to start before it was. */
+  get sought(): LogPosition | undefined {
+    return this.#sought
+  }
+
+  #reposition(position: LogPosition): number {
+    const bytes = this.#drop()
+    // Apart from every generation, and from what the same partition had in others.
+    this.#generation = -((this.#assignedIn + 1) * 2 ** 20 + ++this.#repositions + 1)
+    this.#failure = undefined
+    this.#refetches = 0
+    this.start(position, null)
+    this.changed.notify()
+    return bytes
+  }
+
+  /** Where delivery goes on. */
+  get position(): number {
+    return this.#next
+  }
+
+  #epochBefore(offset: number): number {
+    return this.#epochs.findLast(({ from }) => from < offset)?.leaderEpoch ?? this.#epochs[0]!.leaderEpoch
   }
 
   /** Whether it is known where it starts. */
@@ -99,13 +159,20 @@ export class AssignedPartition {
   settle(offset: number): number {
     // A position that was not delivered can only be a mistake, or that of a log that is gone: it would skip records.
     const position = Math.max(this.#startOffset, Math.min(offset, this.#furthest))
-    this.commit = settle(this.commit, position < this.#recordsEnd ? position : Math.max(position, this.#next))
+    const upTo = position < this.#recordsEnd ? position : Math.max(position, this.#next)
+    this.commit = settle(this.commit, upTo, this.#epochBefore(upTo))
+    while (this.#epochs.length > 1 && this.#epochs[1]!.from < upTo) this.#epochs.shift()
     return position
   }
 
   /** After the last record delivered; undefined if none was. */
   get deliveredEnd(): number | undefined {
     return this.#recordsEnd > this.#startOffset ? this.#recordsEnd : undefined
+  }
+
+  /** Whether an offset can no longer be committed, since it was delivered before the partition was repositioned. */
+  isStale(offset: number): boolean {
+    return this.#generation < 0 && offset > this.#furthest
   }
 
   get #settledOffset(): number {
@@ -129,26 +196,41 @@ export class AssignedPartition {
    * Goes on elsewhere, since the log does not have what comes after `offset`.
    * Gives the bytes that are no longer held.
    */
-  reset(offset: number, start: number): number {
+  reset(offset: number, { leaderEpoch, offset: start }: LogPosition): number {
     const isSettled = this.#buffers.length === 0 && this.#settledOffset >= this.#recordsEnd
     if (start > offset && !isSettled) {
       // The log's beginning was deleted: what is in hand is still to be processed, and settles what comes next.
       this.fetchOffset = start
+      this.fetchEpoch = leaderEpoch
+      this.validatedEpoch = leaderEpoch
       return 0
     }
     // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
     // lost if nothing follows.
-    const bytes = this.#drop()
-    this.start(start, null)
+    const bytes = this.#reposition({ offset: start, leaderEpoch })
     this.settle(start)
     return bytes
+  }
+
+  /**
+   * The log was cut off at `end`, where it goes on otherwise: what was fetched is dropped. Gives whether records had been
+   * delivered that are no longer in it, and the bytes that are no longer held.
+   */
+  truncate(end: LogPosition): { readonly lost: boolean; readonly bytes: number } {
+    if (end.offset >= this.#next) return { lost: false, bytes: this.#goTo(this.#next) }
+    const bytes = this.#reposition(end)
+    this.settle(end.offset)
+    return { lost: true, bytes }
   }
 
   /** Takes what a Fetch from `fetchOffset` brought; false if it is not what comes next here. */
   fetched({ bytes, highWatermark, options }: FetchedBytes): boolean {
     if (this.status !== "active" || options.fetchOffset !== this.fetchOffset) return false
     this.failures = 0
-    const end = endOffset(bytes, options.fetchOffset)
+    const { leaderEpoch, offset: end } = endPosition(bytes, {
+      offset: options.fetchOffset,
+      leaderEpoch: this.fetchEpoch
+    })
     if (end > highWatermark && highWatermark >= 0) {
       // A batch's checksum does not cover its offset: only the log's end shows that it is wrong. A broker may read its
       // high watermark a moment before the records, so this may also be nothing: the next answer tells.
@@ -157,13 +239,14 @@ export class AssignedPartition {
     }
     this.#buffers.push({ reader: new RecordsReader(bytes, options), from: options.fetchOffset, bytes: bytes.length })
     this.fetchOffset = end
+    this.fetchEpoch = leaderEpoch
     this.changed.notify()
     return true
   }
 
   /** The next records for the application, or what has to run first, or why there are none and will be none. */
   take(released: Released): DeliveredChunk | Decoding | KafkaError | undefined {
-    if (this.status !== "active") return undefined
+    if (this.status !== "active" || this.paused) return undefined
     if (this.#decoding !== undefined) {
       const delivered = this.#decoded(this.#decoding, released)
       if (delivered !== undefined) return delivered
@@ -193,6 +276,7 @@ export class AssignedPartition {
 
   #deliver(chunk: RecordChunk, released: Released): DeliveredChunk | undefined {
     this.#refetches = 0
+    this.#noteEpoch(chunk)
     const records: Array<FetchedRecord> = new Array(chunk.records.length)
     for (let i = 0; i < records.length; i++) {
       const view = chunk.records[i]!
@@ -206,10 +290,16 @@ export class AssignedPartition {
     return this.#delivered(records, chunk.nextOffset)
   }
 
+  #noteEpoch({ leaderEpoch, records }: RecordChunk): void {
+    const newest = this.#epochs[this.#epochs.length - 1]!
+    if (leaderEpoch !== newest.leaderEpoch) this.#epochs.push({ from: records[0]!.offset, leaderEpoch })
+  }
+
   #decoded(decoding: Decoding, released: Released): DeliveredChunk | Decoding | undefined {
     const { chunk, failure, isDone, records } = decoding
     if (!isDone) return decoding
     this.#decoding = undefined
+    this.#noteEpoch(chunk)
     return failure === undefined
       ? this.#delivered(records, chunk.nextOffset)
       : this.#undecodable(records, chunk.records[records.length]!.offset, failure, released)
@@ -285,7 +375,9 @@ export class AssignedPartition {
 
   #goTo(offset: number): number {
     this.fetchOffset = offset
+    this.fetchEpoch = this.#epochBefore(offset)
     this.#next = offset
+    while (this.#epochs.length > 1 && this.#epochs[this.#epochs.length - 1]!.from >= offset) this.#epochs.pop()
     return this.#drop()
   }
 

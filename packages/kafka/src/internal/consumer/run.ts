@@ -139,12 +139,14 @@ export class Run {
     const consumer = { clientId, groupId }
     let index = 0
     return Effect.whileLoop({
-      while: () => index < records.length && !this.#stopping && partition.status === "active",
+      while: () =>
+        index < records.length && !this.#stopping && partition.status === "active" &&
+        partition.generation === records[index]!.generation,
       body: () => tracedProcess(records[index]!, consumer, handler),
       step: () => {
         const record = records[index++]!
-        // Lost meanwhile: another member has it, and will get the record again.
-        if (partition.status === "ended") return
+        // Lost meanwhile: another member has it, and will get the record again. Or it goes on elsewhere.
+        if (partition.status === "ended" || partition.generation !== record.generation) return
         partition.settle(index === records.length ? nextOffset : record.view.offset + 1)
         committer.requestSoon()
       }
