@@ -253,7 +253,7 @@ export interface ConsumerOptions<T extends Topic.AnySource, R = never> {
    * (or a quarter of `rebalanceTimeout`, if that is less), is interrupted then, and its failures are logged.
    */
   readonly onAssigned?: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined
-  /** Runs when partitions are given up, closing too: after their handlers, and before the last commit of them. */
+  /** Runs when partitions are given up, closing too: after their handlers. What it settles is still committed. */
   readonly onRevoked?: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined
   /** Runs when partitions were lost: others may be at work on them. */
   readonly onLost?: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined

@@ -121,7 +121,14 @@ class GroupConsumer {
         assign: (partitions) => ownership.assign(partitions, this.#member.membership.generationId),
         revoke: (partitions) => ownership.revoke(partitions),
         lose: () => ownership.lose(),
-        onJoined: () => committer.request()
+        onJoining: () => {
+          sight.status = "joining"
+        },
+        onJoined: () => {
+          sight.status = "stable"
+          committer.request()
+        },
+        troubles: sight.troubles
       }
     )
     // A position that was reset is settled, and to be committed; one that was moved has no use for older ones.
@@ -181,6 +188,8 @@ class GroupConsumer {
       yield* Effect.sleep(this.#cluster.settings.metadataMaxAge)
       const discovered = yield* Effect.either(this.discover)
       failures = discovered._tag === "Right" ? 0 : failures + 1
+      if (discovered._tag === "Right") this.#sight.troubles.clear("topics")
+      else this.#sight.troubles.add("topics", failures, discovered.left.message)
       if (discovered._tag === "Left") yield* logRetry(failures, `topics cannot be listed: ${discovered.left.message}`)
     }))
   })
@@ -261,9 +270,10 @@ class GroupConsumer {
     delivery.stop()
     if (run !== undefined) yield* run.drain
     yield* fetcher.stop
-    if (run === undefined) {
-      // A stream that was given records settles them before it ends.
-      yield* bounded(delivery.unread, this.#group.drainTimeout)
+    // A stream that was given records settles them before it ends.
+    if (run === undefined) yield* bounded(delivery.unread, this.#group.drainTimeout)
+    yield* this.#ownership.revokedByClose
+    if (run === undefined || this.#group.hooks.revoked !== undefined) {
       const committed = yield* bounded(this.#committer.flush(this.#owned.values()), closeTimeout)
       if (Option.isNone(committed)) yield* Effect.logWarning("consumer closing: not all was committed in time")
     }

@@ -35,6 +35,7 @@ import type { Coordinator } from "./coordinator.ts"
 import { logRetry } from "./logRetry.ts"
 import type { GroupSettings } from "./options.ts"
 import type { Subscription } from "./subscription.ts"
+import type { Troubles } from "./troubles.ts"
 
 const protocolType = "consumer"
 const subscriptionVersion = 3
@@ -59,8 +60,12 @@ export interface GroupEvents {
   readonly assign: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
   /** All is lost: others may own it already. */
   readonly lose: () => Effect.Effect<void>
+  /** It is about to join. */
+  readonly onJoining: () => void
   /** It joined: what waits for a generation may go on. */
   readonly onJoined: () => void
+  /** What fails, and is tried again. */
+  readonly troubles: Troubles
 }
 
 /**
@@ -142,6 +147,7 @@ export class GroupMember {
     let rejoins = 0
     return Effect.forever(
       Effect.gen(this, function*() {
+        this.#events.onJoining()
         yield* this.#revoke(
           revokedBeforeJoin(protocolOf(this.#settings.assignors), this.#events.owned(), this.#subscription.names)
         )
@@ -155,10 +161,12 @@ export class GroupMember {
           }
           this.#coordinator.forgetAfter(joined.left)
           failures++
+          this.#events.troubles.add("join", failures, joined.left.message)
           yield* logRetry(failures, `joining group ${this.#settings.groupId} failed: ${joined.left.message}`)
           return yield* pause(this.#cluster.settings, failures)
         }
         failures = 0
+        this.#events.troubles.clear("join")
         if (joined.right === "again") {
           return yield* ++rejoins > maxRejoins ? pause(this.#cluster.settings, rejoins - maxRejoins) : Effect.void
         }
@@ -236,6 +244,7 @@ export class GroupMember {
       }, { timeout: beatTimeout(this.#settings) })).pipe(
         Effect.flatMap((response) => {
           if (response.errorCode !== 0) return Effect.fail(this.#error("Heartbeat", response.errorCode))
+          if (this.#missedBeats > 0) this.#events.troubles.clear("heartbeat")
           this.#missedBeats = 0
           return Effect.void
         }),
@@ -249,6 +258,7 @@ export class GroupMember {
           }
           if (errorCode !== undefined) this.membershipError(errorCode, sent)
           this.#missedBeats++
+          this.#events.troubles.add("heartbeat", this.#missedBeats, error.message)
           return logRetry(this.#missedBeats, `heartbeat failed: ${error.message}`)
         })
       )

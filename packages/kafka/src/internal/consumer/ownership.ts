@@ -1,11 +1,12 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
-import type { Fibers } from "../fiber.ts"
+import { bounded, type Fibers } from "../fiber.ts"
 import type { LogPosition } from "../kernel/endPosition.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import type { Committer } from "./committer.ts"
@@ -61,10 +62,13 @@ export class Ownership {
       }
       this.#context.sight.assigned()
       this.#context.sight.publish({ _tag: "Assigned", partitions: plain(partitions), generation: generationId })
-      return Effect.asVoid(fibers.fork(Effect.catchAll(
-        this.#start(partitions),
-        (error) => Effect.sync(() => this.#context.source.delivery.stop(error))
-      )))
+      return Effect.zipRight(
+        this.#runHook("onAssigned", partitions),
+        fibers.fork(Effect.catchAll(
+          this.#start(partitions),
+          (error) => Effect.sync(() => this.#context.source.delivery.stop(error))
+        ))
+      )
     })
   }
 
@@ -117,7 +121,7 @@ export class Ownership {
   /** Lets what was delivered be processed and committed, up to the bound; nothing of it is delivered afterwards. */
   revoke(revoked: ReadonlyArray<TopicPartition>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { committer, group, source } = this.#context
+      const { committer, source } = this.#context
       const partitions = revoked.flatMap((each) => this.#owned.get(topicPartitionKey(each)) ?? [])
       if (partitions.length === 0) return Effect.void
       for (const partition of partitions) {
@@ -125,8 +129,8 @@ export class Ownership {
         source.delivery.remove(partition)
       }
       // Without time left to join, this member would be out of the group.
-      const bound = Duration.min(group.drainTimeout, Duration.times(group.rebalanceTimeout, 0.5))
-      return Effect.zipRight(this.#processed(partitions), committer.flush(partitions)).pipe(
+      const bound = this.#withinRebalance(0.5)
+      const drained = this.#processed(partitions).pipe(
         Effect.interruptible,
         Effect.timeoutOption(bound),
         Effect.flatMap((done) =>
@@ -135,13 +139,65 @@ export class Ownership {
               Duration.format(bound)
             }: what was delivered and not committed is delivered again`
           )
-        ),
-        Effect.ensuring(Effect.suspend(() => {
-          this.#context.sight.publish({ _tag: "Revoked", partitions: plain(partitions) })
-          return this.end(partitions)
-        }))
+        )
+      )
+      const commitBound = this.#withinRebalance(0.2)
+      const flushed = committer.flush(partitions).pipe(
+        Effect.interruptible,
+        Effect.timeoutOption(commitBound),
+        Effect.flatMap((done) =>
+          Option.isSome(done) ? Effect.void : Effect.logWarning(
+            `not all of ${partitions.length} revoked partitions was committed within ${Duration.format(commitBound)}`
+          )
+        )
+      )
+      return drained.pipe(
+        Effect.zipRight(this.#runHook("onRevoked", partitions)),
+        Effect.zipRight(flushed),
+        Effect.onExit((exit) => {
+          // Cut short: all is lost.
+          const _tag = Exit.isSuccess(exit) ? "Revoked" : "Lost"
+          this.#context.sight.publish({ _tag, partitions: plain(partitions) })
+          return Effect.zipRight(
+            this.end(partitions),
+            _tag === "Lost" ? this.#runHook("onLost", partitions) : Effect.void
+          )
+        })
       )
     })
+  }
+
+  /** The consumer closes, and gives all up: what was processed of it is to be committed after this. */
+  readonly revokedByClose: Effect.Effect<void> = Effect.suspend(() => {
+    const partitions = Array.from(this.#owned.values())
+    if (partitions.length === 0) return Effect.void
+    return Effect.zipRight(
+      this.#runHook("onRevoked", partitions),
+      Effect.sync(() => this.#context.sight.publish({ _tag: "Revoked", partitions: plain(partitions) }))
+    )
+  })
+
+  #withinRebalance(share: number): Duration.Duration {
+    const { drainTimeout, rebalanceTimeout } = this.#context.group
+    return Duration.min(drainTimeout, Duration.times(rebalanceTimeout, share))
+  }
+
+  /** The application's own, which may neither fail nor hold up a rebalance. */
+  #runHook(
+    name: "onAssigned" | "onRevoked" | "onLost",
+    partitions: ReadonlyArray<AssignedPartition>
+  ): Effect.Effect<void> {
+    const { groupId, hooks } = this.#context.group
+    const hook = { onAssigned: hooks.assigned, onRevoked: hooks.revoked, onLost: hooks.lost }[name]
+    if (hook === undefined) return Effect.void
+    const bound = this.#withinRebalance(0.25)
+    return Effect.suspend(() => bounded(Effect.exit(hook(plain(partitions))), bound)).pipe(
+      Effect.flatMap(Option.match({
+        onNone: () => Effect.logError(`group ${groupId}: ${name} did not end within ${Duration.format(bound)}`),
+        onSome: (exit) =>
+          Exit.isSuccess(exit) ? Effect.void : Effect.logError(`group ${groupId}: ${name} failed`, exit.cause)
+      }))
+    )
   }
 
   /** Waits until all that was delivered of these is processed, as far as that can be seen. */
@@ -180,7 +236,7 @@ export class Ownership {
       this.#context.sight.publish({ _tag: "Lost", partitions: plain(partitions) })
       return Effect.zipRight(
         Effect.logWarning(`group ${this.#context.group.groupId}: ${why(partitions.length)}`),
-        this.end(partitions)
+        Effect.zipRight(this.end(partitions), this.#runHook("onLost", partitions))
       )
     })
   }

@@ -81,7 +81,9 @@ export class Sight {
 
   /** How the consumer is doing. */
   set status(status: ConsumerHealth["status"]) {
-    if (this.#status === status || this.#status === "failed") return
+    if (this.#status === status || this.#status === "failed" || this.#status === "closed") return
+    if (this.#status === "closing" && status !== "closed") return
+    if (this.#status === "stable" && status === "joining") this.publish({ _tag: "Rebalancing" })
     this.#status = status
     this.#healthChanged.notify()
   }
@@ -144,8 +146,9 @@ export class Sight {
     return Effect.suspend(() => {
       const wanted = partitions === undefined ? Array.from(this.#owned()) : Array.from(partitions)
       const operation = `Consumer.${paused ? "pause" : "resume"}`
-      const problem = wanted.find((partition) => !isPartition(partition))
-      if (problem !== undefined) return Effect.fail(invalidArgument(`${operation}: not a partition: ${show(problem)}`))
+      for (const each of wanted) {
+        if (!isPartition(each)) return Effect.fail(invalidArgument(`${operation}: not a partition: ${show(each)}`))
+      }
       // Without a choice `resume` means those too that are elsewhere now.
       if (partitions === undefined && !paused) this.#paused.clear()
       for (const partition of wanted) {
