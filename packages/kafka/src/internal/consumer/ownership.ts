@@ -7,13 +7,12 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
 import { bounded, type Fibers } from "../fiber.ts"
-import type { LogPosition } from "../kernel/endPosition.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import type { Committer } from "./committer.ts"
 import type { Coordinator } from "./coordinator.ts"
 import type { FetchSettings, GroupSettings } from "./options.ts"
 import { AssignedPartition } from "./partition.ts"
-import { committedOffsets, type FoundPosition } from "./positions.ts"
+import { committedOffsets, type FoundPosition, type KnownPosition } from "./positions.ts"
 import type { Run } from "./run.ts"
 import type { Sight } from "./sight.ts"
 import type { Source } from "./source.ts"
@@ -77,7 +76,7 @@ export class Ownership {
     const { cluster, committer, coordinator, fetch, group, sight, source } = this.#context
     const { delivery, fetcher, lookups } = source
     const { load, otherwise } = fetch.start
-    const startAt = (partition: AssignedPartition, found: LogPosition, committed: number | null, atEnd = false) => {
+    const startAt = (partition: AssignedPartition, found: KnownPosition, committed: number | null, atEnd = false) => {
       if (partition.status !== "active") return
       partition.start(partition.sought ?? found, committed)
       if (atEnd && partition.sought === undefined) {

@@ -1,10 +1,11 @@
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
-import { endPosition, type LogPosition } from "../kernel/endPosition.ts"
+import { endPosition } from "../kernel/endPosition.ts"
 import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Decoding, takesEffects } from "./decoding.ts"
+import type { KnownPosition } from "./positions.ts"
 import { decodeRecord, type FetchedRecord } from "./record.ts"
 import { Signal } from "./signal.ts"
 
@@ -57,6 +58,8 @@ export class AssignedPartition {
   fetchEpoch = -1
   /** The newest leader that is known to have the log up to `fetchOffset`; -1 for none. */
   validatedEpoch = -1
+  /** The version of the metadata that was found to be older than `fetchEpoch`. */
+  staleSince: number | undefined
   /** Where the log ended when the broker last said so; none before it did. */
   logEnd: number | undefined
   /** Not to be fetched before, in milliseconds. */
@@ -73,7 +76,7 @@ export class AssignedPartition {
   /** Where the leader's epoch changed in what was delivered, the newest last. */
   #epochs: Array<{ readonly from: number; readonly leaderEpoch: number }> = []
   /** Where to start in the place of what the group has committed. */
-  #sought: LogPosition | undefined
+  #sought: KnownPosition | undefined
   #buffers: Array<{ readonly reader: RecordsReader; readonly from: number; readonly bytes: number }> = []
   #refetches = 0
   /** What comes next, while its deserializers run. */
@@ -101,10 +104,10 @@ export class AssignedPartition {
   }
 
   /** Where to start, and what the group has committed. */
-  start({ leaderEpoch, offset }: LogPosition, committed: number | null): void {
+  start({ leaderEpoch, offset, validatedEpoch = leaderEpoch }: KnownPosition, committed: number | null): void {
     this.fetchOffset = offset
     this.fetchEpoch = leaderEpoch
-    this.validatedEpoch = leaderEpoch
+    this.validatedEpoch = validatedEpoch
     this.#next = offset
     this.#recordsEnd = offset
     this.#furthest = offset
@@ -117,7 +120,7 @@ export class AssignedPartition {
    * Goes on at another position, by the application's wish. What was delivered before can neither be settled nor
    * committed any more. Before the start it is taken note of, for {@link sought}. Gives the bytes that are no longer held.
    */
-  seek(position: LogPosition): number {
+  seek(position: KnownPosition): number {
     if (!this.isStarted) {
       this.#sought = position
       return 0
@@ -126,11 +129,11 @@ export class AssignedPartition {
   }
 
   /** Where it was told to start before it was. */
-  get sought(): LogPosition | undefined {
+  get sought(): KnownPosition | undefined {
     return this.#sought
   }
 
-  #reposition(position: LogPosition): number {
+  #reposition(position: KnownPosition): number {
     const bytes = this.#drop()
     // Apart from every generation, and from what the same partition had in others.
     this.#generation = -((this.#assignedIn + 1) * 2 ** 20 + ++this.#repositions + 1)
@@ -196,31 +199,35 @@ export class AssignedPartition {
    * Goes on elsewhere, since the log does not have what comes after `offset`.
    * Gives the bytes that are no longer held.
    */
-  reset(offset: number, { leaderEpoch, offset: start }: LogPosition): number {
+  reset(offset: number, start: KnownPosition): number {
     const isSettled = this.#buffers.length === 0 && this.#settledOffset >= this.#recordsEnd
-    if (start > offset && !isSettled) {
+    if (start.offset > offset && !isSettled) {
       // The log's beginning was deleted: what is in hand is still to be processed, and settles what comes next.
-      this.fetchOffset = start
-      this.fetchEpoch = leaderEpoch
-      this.validatedEpoch = leaderEpoch
+      this.fetchOffset = start.offset
+      this.fetchEpoch = start.leaderEpoch
+      this.validatedEpoch = start.validatedEpoch ?? start.leaderEpoch
       return 0
     }
     // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
     // lost if nothing follows.
-    const bytes = this.#reposition({ offset: start, leaderEpoch })
-    this.settle(start)
+    const bytes = this.#reposition(start)
+    this.settle(start.offset)
     return bytes
   }
 
   /**
-   * The log was cut off at `end`, where it goes on otherwise: what was fetched is dropped. Gives whether records had been
-   * delivered that are no longer in it, and the bytes that are no longer held.
+   * The log was cut off at `end`, as its new leader says, where it goes on otherwise: what was fetched is dropped, and
+   * what was delivered past that place can no longer be settled. Gives the bytes that are no longer held.
    */
-  truncate(end: LogPosition): { readonly lost: boolean; readonly bytes: number } {
-    if (end.offset >= this.#next) return { lost: false, bytes: this.#goTo(this.#next) }
+  truncate(end: KnownPosition): number {
+    if (end.offset >= this.#next) {
+      const bytes = this.#goTo(this.#next)
+      this.validatedEpoch = end.validatedEpoch ?? end.leaderEpoch
+      return bytes
+    }
     const bytes = this.#reposition(end)
     this.settle(end.offset)
-    return { lost: true, bytes }
+    return bytes
   }
 
   /** Takes what a Fetch from `fetchOffset` brought; false if it is not what comes next here. */

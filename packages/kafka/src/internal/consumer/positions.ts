@@ -13,11 +13,16 @@ import type { Coordinator } from "./coordinator.ts"
 const latest = -1
 const earliest = -2
 
+/** A position, and the epoch of the leader that said so, if it was one. */
+export interface KnownPosition extends LogPosition {
+  readonly validatedEpoch?: number
+}
+
 /** Where in a log: at an end, or at the first record that is not older than a timestamp. */
 export type ListedPosition = "earliest" | "latest" | { readonly timestamp: number }
 
 /** A position, and whether it is the log's end, which moves. */
-export interface FoundPosition extends LogPosition {
+export interface FoundPosition extends KnownPosition {
   readonly atEnd: boolean
 }
 
@@ -52,7 +57,14 @@ export const listOffset = (
     const answer = response.topics[0]?.partitions[0]
     if (answer === undefined) return yield* Effect.fail(unanswered("ListOffsets", { topic, partition: index }))
     if (answer.errorCode !== 0) return yield* Effect.fail(fromCode(answer.errorCode, place))
-    if (answer.offset >= 0) return { offset: answer.offset, leaderEpoch: answer.leaderEpoch, atEnd: at === "latest" }
+    if (answer.offset >= 0) {
+      return {
+        offset: answer.offset,
+        leaderEpoch: answer.leaderEpoch,
+        validatedEpoch: leader.leaderEpoch,
+        atEnd: at === "latest"
+      }
+    }
     // No record is as new as the timestamp.
     if (typeof at === "object") {
       return yield* listOffset(cluster, pool, { topic, partition: index }, readCommitted, "latest")
