@@ -316,6 +316,7 @@ describe("a refusal", () => {
             topics: [{ name: "orders", partitions: [{ partitionIndex: 0, timestamp: -1 }] }],
             timeoutMs: 1000
           },
+          OffsetForLeaderEpoch: { topics: [{ topic: "orders", partitions: [{ partition: 0, leaderEpoch: 0 }] }] },
           Metadata: { topics: [{ name: "orders" }] },
           OffsetCommit: {
             groupId: "g",
