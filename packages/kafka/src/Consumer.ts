@@ -291,8 +291,8 @@ export interface Sight {
   /** The offset of the next record to be delivered. Fails with `NotAssigned` where there is none. */
   readonly position: (partition: TopicPartition) => Effect.Effect<bigint, KafkaError>
   /**
-   * Delivers and fetches nothing of these partitions, by default of all that it has, until {@link Sight.resume}; what is
-   * in hand goes on, and so does the membership. A paused partition stays paused when it goes to another member and comes
+   * Delivers and fetches nothing of these partitions, by default of all that it has, until {@link Sight.resume}. A chunk
+   * that was delivered already goes on, and so does the membership. A paused partition stays paused when it goes to another member and comes
    * back.
    */
   readonly pause: (partitions?: Iterable<TopicPartition>) => Effect.Effect<void, KafkaError>
