@@ -51,8 +51,8 @@ export type Any = Topic<string, any, any>
  */
 export interface TopicPattern<in out K, in out V> {
   readonly pattern: RegExp
-  readonly key: Serde.Serde<K>
-  readonly value: Serde.Serde<NonNullable<V>>
+  readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+  readonly value: Serde.Serde<NonNullable<V>> | Serde.EffectSerde<NonNullable<V>>
   /** Whether a null value is a `V`. */
   readonly tombstones: boolean
 }
@@ -189,21 +189,25 @@ export const make: {
 export const pattern: {
   <K, V>(
     pattern: RegExp,
-    options: { readonly key: Serde.Serde<K>; readonly value: Serde.Serde<V>; readonly tombstones: true }
+    options: {
+      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
+      readonly tombstones: true
+    }
   ): TopicPattern<K, V | null>
   <K, V>(
     pattern: RegExp,
     options: {
-      readonly key: Serde.Serde<K>
-      readonly value: Serde.Serde<V>
+      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
       readonly tombstones?: false | undefined
     }
   ): TopicPattern<K, V>
 } = (
   pattern: RegExp,
   options: {
-    readonly key: Serde.Serde<any>
-    readonly value: Serde.Serde<any>
+    readonly key: Serde.Serde<any> | Serde.EffectSerde<any>
+    readonly value: Serde.Serde<any> | Serde.EffectSerde<any>
     readonly tombstones?: boolean | undefined
   }
 ): TopicPattern<any, any> => ({
