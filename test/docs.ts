@@ -314,7 +314,7 @@ if (!existsSync(join(root, scenariosFile))) {
   }
   const scenarioTests = files("packages/*/test/scenarios/*.test.ts", "test/faults/*.test.ts").flatMap((file) =>
     Array.from(stringsIn(file)).flatMap((title) => {
-      const [names] = /^(?:SA|FM|CL)-P?\d+(?:, (?:SA|FM|CL)-P?\d+)*(?=: )/.exec(title) ?? []
+      const [names] = /^(?:SA|FM|CL)-[A-Z]?\d+(?:, (?:SA|FM|CL)-[A-Z]?\d+)*(?=: )/.exec(title) ?? []
       return names === undefined ? [] : names.split(", ").map((name) => `${name} ${file} ${title}`)
     })
   )

@@ -70,21 +70,209 @@ export interface CommitRetryOptions {
 }
 
 /**
+ * A partition of a topic.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TopicPartition {
+  readonly topic: string
+  readonly partition: number
+}
+
+/**
+ * A partition, and the offset of the record that is to be read next.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PartitionOffset extends TopicPartition {
+  readonly offset: bigint | number
+}
+
+/**
+ * A place in a log: an end of it, an offset, or the first record that is not
+ * older than a timestamp (milliseconds since the epoch); where all are older,
+ * the end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StartPosition =
+  | "earliest"
+  | "latest"
+  | { readonly offset: bigint | number }
+  | { readonly timestamp: number | Date }
+
+/**
+ * Offsets that the application stores itself, in the transaction in which it
+ * stores what it made of the records: it is asked for those of the partitions
+ * that are about to be read, and leaves out what it has none of. Should it fail,
+ * so does the consumer (`OffsetStoreFailed`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OffsetStore<out R = never> {
+  readonly store: (
+    partitions: ReadonlyArray<TopicPartition>
+  ) => Effect.Effect<Iterable<PartitionOffset>, unknown, R>
+}
+
+/**
+ * How a group shares its partitions. `"cooperative-sticky"`: a rebalance stops
+ * only what moves. `"sticky"`: each member gives up everything, and is given
+ * most of it again. `"range"`: of each topic a range, so that equal keys of
+ * topics with equally many partitions meet. `"roundrobin"`: one after the other.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AssignorName = "cooperative-sticky" | "sticky" | "range" | "roundrobin"
+
+/**
+ * What happens to the partitions of a consumer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ConsumerEvent =
+  /** The group rebalances: the member joins again. */
+  | { readonly _tag: "Rebalancing" }
+  /** It was given partitions, in addition to those that it has. */
+  | {
+    readonly _tag: "Assigned"
+    readonly partitions: ReadonlyArray<TopicPartition>
+    readonly generation: number
+  }
+  /** It gave partitions up: what was delivered of them is committed, as far as there was time. */
+  | { readonly _tag: "Revoked"; readonly partitions: ReadonlyArray<TopicPartition> }
+  /** Others may have them already, or their topic was deleted; nothing was committed. */
+  | { readonly _tag: "Lost"; readonly partitions: ReadonlyArray<TopicPartition> }
+  | PositionReset
+
+/**
+ * A partition begins where a policy says: there is no offset of it (`NoOffset`),
+ * the log does not have the offset (`OffsetOutOfRange`), or it was cut off before
+ * it (`LogTruncated`). What is between `from` and a larger `to` is skipped.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PositionReset extends TopicPartition {
+  readonly _tag: "PositionReset"
+  readonly reason: "NoOffset" | "OffsetOutOfRange" | "LogTruncated"
+  /** Where it was to go on; undefined if there was no offset. */
+  readonly from: bigint | undefined
+  /** Where it goes on. */
+  readonly to: bigint
+}
+
+/**
+ * Where a partition is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PartitionPosition extends TopicPartition {
+  /** Of the next record to be delivered; undefined until it is known. */
+  readonly position: bigint | undefined
+  /** What the group has committed, as far as this consumer knows. */
+  readonly committed: bigint | undefined
+  /** Where the log ends for readers of this isolation level, when the broker last said so. */
+  readonly end: bigint | undefined
+  /** What is between `position` and `end`. */
+  readonly lag: bigint | undefined
+  readonly paused: boolean
+}
+
+/**
+ * Something that fails and is tried again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Trouble {
+  /** Such as `heartbeat` or `fetch from broker 2`. */
+  readonly what: string
+  /** In a row. */
+  readonly failures: number
+  /** The last one's. */
+  readonly message: string
+}
+
+/**
+ * How a consumer is doing. `joining`: it has no assignment yet, or waits for the
+ * next one. `failed`: it ended with a fatal error.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConsumerHealth {
+  readonly status: "joining" | "stable" | "closing" | "closed" | "failed"
+  /** Empty as long as all works. */
+  readonly troubles: ReadonlyArray<Trouble>
+}
+
+/**
+ * A value that changes. `changes` begins with the present one, and ends when the
+ * consumer is closed; who reads slowly is given the newest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Observed<out A> {
+  readonly get: Effect.Effect<A>
+  readonly changes: Stream.Stream<A>
+}
+
+/**
  * How a group member works. Only `groupId` and `topics` have no default.
  *
  * @since 0.1.0
  * @category models
  */
-export interface ConsumerOptions<T extends Topic.Any> {
+export interface ConsumerOptions<T extends Topic.AnySource, R = never> {
   readonly groupId: string
-  /** What to subscribe to; every topic must exist. */
+  /**
+   * What to subscribe to. Every topic must exist; for a `Topic.pattern` the cluster is asked for its topics once in
+   * `metadataMaxAge`. Where several fit a name, the topic itself comes first, then the first pattern.
+   */
   readonly topics: ReadonlyArray<T>
-  /** Where a partition starts that the group has no offset for, or whose offset the log no longer has. Default `"earliest"`; `"fail"` ends the consumer. */
+  /**
+   * Where a partition starts that the group has no offset for; default: where `reset` says. With a store the
+   * application's own offsets take the place of the group's, and `reset` says where there are none.
+   */
+  readonly from?: StartPosition | OffsetStore<R> | undefined
+  /**
+   * Where a partition goes on whose offset the log does not have (any more), with a warning and an event. Default
+   * `"earliest"`, with `from: "latest"` `"latest"`; `"fail"` ends the consumer. Where the log was cut off by a new leader
+   * (KIP-320), it goes on where the logs diverge; `"fail"` ends the consumer then too (`LogTruncated`).
+   */
   readonly reset?: "earliest" | "latest" | "fail" | undefined
   /** Default `"read_committed"`: records of open and aborted transactions are left out. */
   readonly isolation?: "read_committed" | "read_uncommitted" | undefined
-  /** How the group shares its partitions. Default `"cooperative-sticky"`: a rebalance stops only what moves. All members need the same. */
-  readonly assignor?: "cooperative-sticky" | "range" | undefined
+  /**
+   * How the group shares its partitions. Default `"cooperative-sticky"`. Of several the group takes the first that all
+   * members have. A group goes over from one to another in two rolling restarts: with both in the list, the new one
+   * first, then with the new one alone. As long as one that is not cooperative is in the list, this member gives up
+   * everything in each rebalance.
+   */
+  readonly assignor?: AssignorName | ReadonlyArray<AssignorName> | undefined
+  /**
+   * Makes it a static member (KIP-345) by this name, which no other member of the group may have at the same time.
+   * Closing, it does not leave the group: its partitions wait for it to come back, for up to `sessionTimeout`.
+   */
+  readonly groupInstanceId?: string | undefined
+  /**
+   * Runs when partitions were assigned, before anything of them is delivered. Like the other hooks it has `drainTimeout`
+   * (or a quarter of `rebalanceTimeout`, if that is less), is interrupted then, and its failures are logged.
+   */
+  readonly onAssigned?: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined
+  /** Runs when partitions are given up, closing too: after their handlers. What it settles is still committed. */
+  readonly onRevoked?: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined
+  /** Runs when partitions were lost: others may be at work on them. */
+  readonly onLost?: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined
   /** Without a heartbeat for so long a member is out of the group. Default 45 seconds; brokers set limits. */
   readonly sessionTimeout?: Duration.DurationInput | undefined
   /** Default 3 seconds. Members learn of a rebalance by it. */
@@ -173,7 +361,7 @@ export interface RunBatchOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Batch<out T extends Topic.Any> {
+export interface Batch<out T extends Topic.AnySource> {
   readonly topic: string
   readonly partition: number
   readonly records: readonly [Of<T>, ...Array<Of<T>>]
@@ -185,7 +373,7 @@ export interface Batch<out T extends Topic.Any> {
  * @since 0.1.0
  * @category models
  */
-export interface PartitionRecords<out T extends Topic.Any> {
+export interface PartitionRecords<out T extends Topic.AnySource> {
   readonly topic: string
   readonly partition: number
   /**
@@ -198,12 +386,46 @@ export interface PartitionRecords<out T extends Topic.Any> {
 }
 
 /**
+ * What can be seen of a consumer, and how it is moved.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Sight {
+  /** What happens from when the stream is run. A reader that is 256 events behind misses the oldest. */
+  readonly events: Stream.Stream<ConsumerEvent>
+  /** The partitions that it has, by topic and number; its `changes` are the stream of assignments. */
+  readonly assignment: Observed<ReadonlyArray<TopicPartition>>
+  /** Where each of its partitions is. */
+  readonly positions: Observed<ReadonlyArray<PartitionPosition>>
+  /** The sum over its partitions, as far as known. */
+  readonly lag: Observed<bigint>
+  readonly health: Observed<ConsumerHealth>
+  /** The offset of the next record to be delivered. Fails with `NotAssigned` where there is none. */
+  readonly position: (partition: TopicPartition) => Effect.Effect<bigint, KafkaError>
+  /**
+   * Delivers and fetches nothing of these partitions, by default of all that it has, until {@link Sight.resume}. A chunk
+   * that was delivered already goes on, and so does the membership. A paused partition stays paused when it goes to another
+   * member and comes back.
+   */
+  readonly pause: (partitions?: Iterable<TopicPartition>) => Effect.Effect<void, KafkaError>
+  /** Ends {@link Sight.pause}, by default of all. */
+  readonly resume: (partitions?: Iterable<TopicPartition>) => Effect.Effect<void, KafkaError>
+  /**
+   * Goes on elsewhere with a partition that it has. What was delivered of it before can no longer be committed
+   * (`NotAssigned`), and a handler of it in hand settles nothing. What follows is committed as it is processed, also where
+   * that is before the last commit.
+   */
+  readonly seek: (partition: TopicPartition, to: StartPosition) => Effect.Effect<void, KafkaError>
+}
+
+/**
  * A member of a consumer group.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Consumer<out T extends Topic.Any> {
+export interface Consumer<out T extends Topic.AnySource> extends Sight {
   readonly [TypeId]: TypeId
   /**
    * All records of the assigned partitions; a chunk holds records of one
@@ -372,9 +594,9 @@ export interface Consumer<out T extends Topic.Any> {
  * @since 0.1.0
  * @category constructors
  */
-export const make: <const T extends Topic.Any>(
-  options: ConsumerOptions<T>
-) => Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope> = internal.make
+export const make: <const T extends Topic.AnySource, R = never>(
+  options: ConsumerOptions<T, R>
+) => Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope | R> = internal.make
 
 /**
  * A worker as a layer: {@link make} and {@link Consumer.run}, for as long as the
@@ -398,11 +620,11 @@ export const make: <const T extends Topic.Any>(
  * @since 0.1.0
  * @category layers
  */
-export const layer = <const T extends Topic.Any, E, R>(
-  options: ConsumerOptions<T>,
+export const layer = <const T extends Topic.AnySource, E, R, R2 = never>(
+  options: ConsumerOptions<T, R2>,
   handler: (record: Of<T>) => Effect.Effect<unknown, E, R>,
   run?: RunOptions
-): Layer.Layer<never, KafkaError, Kafka | R> =>
+): Layer.Layer<never, KafkaError, Kafka | R | R2> =>
   Layer.scopedDiscard(
     Effect.gen(function*() {
       // Of its own, so that a worker that stopped holds no partitions.
@@ -423,12 +645,14 @@ export const layer = <const T extends Topic.Any, E, R>(
  * @since 0.1.0
  * @category models
  */
-export interface AssignOptions<T extends Topic.Any> {
+export interface AssignOptions<T extends Topic.Any, R = never> {
   readonly topics: ReadonlyArray<T>
-  /** Of each topic, by number. Default: all that it has now. */
-  readonly partitions?: ReadonlyArray<number> | undefined
-  /** Where to start. Default `"earliest"`. */
-  readonly from?: "earliest" | "latest" | undefined
+  /** By number: of each topic. Default: all that the topics have now. */
+  readonly partitions?: ReadonlyArray<number | TopicPartition> | undefined
+  /** Where to start. Default `"earliest"`. Where a store has no offset, `reset` says. */
+  readonly from?: StartPosition | OffsetStore<R> | undefined
+  /** As in {@link ConsumerOptions}. */
+  readonly reset?: "earliest" | "latest" | "fail" | undefined
   /** Default `"read_committed"`. */
   readonly isolation?: "read_committed" | "read_uncommitted" | undefined
   readonly fetch?: FetchOptions | undefined
@@ -440,7 +664,7 @@ export interface AssignOptions<T extends Topic.Any> {
  * @since 0.1.0
  * @category models
  */
-export interface AssignedConsumer<out T extends Topic.Any> {
+export interface AssignedConsumer<out T extends Topic.Any> extends Sight {
   /** As {@link Consumer.records}. */
   readonly records: Stream.Stream<Of<T>, KafkaError>
   /** As {@link Consumer.partitions}. */
@@ -448,12 +672,39 @@ export interface AssignedConsumer<out T extends Topic.Any> {
 }
 
 /**
- * Reads partitions of one's own choice, from either end of their logs as they
- * are when this effect succeeds.
+ * Reads partitions of one's own choice. Where they start is settled when this
+ * effect succeeds. Nothing is committed; an application that stores its offsets
+ * along with what it made of the records, in one transaction, goes on there
+ * exactly once.
+ *
+ * @example
+ * ```ts
+ * import { Consumer, Serde, Topic } from "@sluice/kafka"
+ * import { Chunk, Effect, Stream } from "effect"
+ *
+ * const Payments = Topic.make("payments", { key: Serde.string, value: Serde.string })
+ *
+ * // A table of payments, and one of offsets.
+ * interface Tables {
+ *   readonly offsets: Effect.Effect<ReadonlyArray<Consumer.PartitionOffset>>
+ *   // In one transaction.
+ *   readonly insert: (payments: ReadonlyArray<string>, next: Consumer.PartitionOffset) => Effect.Effect<void>
+ * }
+ *
+ * export const program = (tables: Tables) => Effect.gen(function*() {
+ *   const consumer = yield* Consumer.assign({ topics: [Payments], from: { store: () => tables.offsets } })
+ *   // A chunk holds records of one partition, in order.
+ *   yield* Stream.runForEachChunk(consumer.records, (chunk) => {
+ *     const values = Chunk.toReadonlyArray(Chunk.map(chunk, (record) => record.value))
+ *     const { offset, partition, topic } = Array.from(chunk).at(-1)!
+ *     return tables.insert(values, { topic, partition, offset: offset + 1n })
+ *   })
+ * }).pipe(Effect.scoped)
+ * ```
  *
  * @since 0.1.0
  * @category constructors
  */
-export const assign: <const T extends Topic.Any>(
-  options: AssignOptions<T>
-) => Effect.Effect<AssignedConsumer<T>, KafkaError, Kafka | Scope.Scope> = internal.assign
+export const assign: <const T extends Topic.Any, R = never>(
+  options: AssignOptions<T, R>
+) => Effect.Effect<AssignedConsumer<T>, KafkaError, Kafka | Scope.Scope | R> = internal.assign

@@ -38,10 +38,12 @@ export interface ConsumerRecord<out Name extends string, out K, out V> extends C
 }
 
 /**
- * The records of a topic; of several topics, their union.
+ * The records of a topic, or of the topics of a pattern; of several, their union.
  *
  * @since 0.1.0
  * @category models
  */
-export type Of<T extends Topic.Any> = T extends Topic.Topic<infer Name, infer K, infer V> ? ConsumerRecord<Name, K, V>
+export type Of<T extends Topic.AnySource> = T extends Topic.Topic<infer Name, infer K, infer V>
+  ? ConsumerRecord<Name, K, V>
+  : T extends Topic.TopicPattern<infer K, infer V> ? ConsumerRecord<string, K, V>
   : never

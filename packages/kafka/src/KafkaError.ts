@@ -48,6 +48,12 @@ export type ClientReasonTag =
   | "DeserializationFailed"
   /** A batch of records is damaged, or in a format or compression that this client does not read. */
   | "CorruptRecords"
+  /** Neither the group nor the caller's store has an offset of the partition, and `reset` is `"fail"`. */
+  | "NoOffset"
+  /** The log was cut off before the consumer's position, and `reset` is `"fail"`. */
+  | "LogTruncated"
+  /** The caller's store of offsets failed, or gave what is no offset. */
+  | "OffsetStoreFailed"
   /** The partition is no longer, or not yet, assigned to this consumer in the record's generation. */
   | "NotAssigned"
 

@@ -43,6 +43,29 @@ export interface Topic<out Name extends string, in out K, in out V> {
 export type Any = Topic<string, any, any>
 
 /**
+ * All topics whose names a regular expression finds, with the types of their
+ * keys and values: to subscribe to topics that are not known yet.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TopicPattern<in out K, in out V> {
+  readonly pattern: RegExp
+  readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+  readonly value: Serde.Serde<NonNullable<V>> | Serde.EffectSerde<NonNullable<V>>
+  /** Whether a null value is a `V`. */
+  readonly tombstones: boolean
+}
+
+/**
+ * What a consumer can subscribe to: a topic, or a pattern.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AnySource = Any | TopicPattern<any, any>
+
+/**
  * What a record to be produced is made of.
  *
  * @since 0.1.0
@@ -141,3 +164,55 @@ export const make: {
   }
   return self
 }
+
+/**
+ * All topics whose names a regular expression finds, those that are created
+ * later too; Kafka's internal topics are left out. As with `RegExp.test` a part
+ * of the name is enough: use `^` and `$` for the whole.
+ *
+ * @example
+ * ```ts
+ * import { Consumer, Serde, Topic } from "@sluice/kafka"
+ * import { Effect } from "effect"
+ *
+ * const Audits = Topic.pattern(/^audit\./, { key: Serde.string, value: Serde.string })
+ *
+ * export const Auditor = Consumer.layer(
+ *   { groupId: "auditor", topics: [Audits] },
+ *   (record) => Effect.log(record.topic, record.value)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const pattern: {
+  <K, V>(
+    pattern: RegExp,
+    options: {
+      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
+      readonly tombstones: true
+    }
+  ): TopicPattern<K, V | null>
+  <K, V>(
+    pattern: RegExp,
+    options: {
+      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
+      readonly tombstones?: false | undefined
+    }
+  ): TopicPattern<K, V>
+} = (
+  pattern: RegExp,
+  options: {
+    readonly key: Serde.Serde<any> | Serde.EffectSerde<any>
+    readonly value: Serde.Serde<any> | Serde.EffectSerde<any>
+    readonly tombstones?: boolean | undefined
+  }
+): TopicPattern<any, any> => ({
+  pattern,
+  key: options.key,
+  value: options.value,
+  tombstones: options.tombstones === true
+})

@@ -7,6 +7,7 @@ import { DeleteRecords } from "@sluice/kafka/internal/protocol/api/deleteRecords
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import { InitProducerId } from "@sluice/kafka/internal/protocol/api/initProducerId"
 import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
+import { OffsetForLeaderEpoch } from "@sluice/kafka/internal/protocol/api/offsetForLeaderEpoch"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 
 import { Random } from "./random.ts"
@@ -250,6 +251,18 @@ export const listOffsets = (world: World, connection: number): Step => {
     timeoutMs: 1000,
     isolationLevel,
     topics: [{ name: names.of(topic), partitions }]
+  }))
+}
+
+/** One OffsetForLeaderEpoch. */
+export const offsetForLeaderEpoch = (world: World, connection: number): Step => {
+  const { random } = world
+  const topic = world.topicSlot()
+  const partition = world.partitionOf(topic)
+  const part = { partition, currentLeaderEpoch: leaderEpoch(random), leaderEpoch: random.between(-1, 2) }
+  return step(connection, OffsetForLeaderEpoch, random.between(3, 4), (names) => ({
+    replicaId: -1,
+    topics: [{ topic: names.of(topic), partitions: [part] }]
   }))
 }
 

@@ -23,6 +23,7 @@ const logSteps: ReadonlyArray<readonly [number, Make]> = [
   [12, Logs.produce],
   [7, Logs.fetch],
   [3, Logs.listOffsets],
+  [2, Logs.offsetForLeaderEpoch],
   [2, Logs.deleteRecords],
   [1, Logs.initProducerId]
 ]

@@ -80,6 +80,13 @@ const stripped = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R>
     Effect.locally(FiberRef.currentTracerSpanAnnotations, HashMap.empty())
   )
 
+/** Gives an effect of the application what there was where it was handed over, but for the span of that place. */
+export const inContext = <R>(context: Context.Context<R>) => {
+  const own = Context.omit(Tracer.ParentSpan)(context as Context.Context<R | Tracer.ParentSpan>) as Context.Context<R>
+  return <A, E>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E> =>
+    Effect.mapInputContext(self, (current: Context.Context<never>) => Context.merge(own, current))
+}
+
 const emptyLinks: Chunk.Chunk<Tracer.SpanLink> = Chunk.empty()
 
 /** A defect of the engine is never silent. */

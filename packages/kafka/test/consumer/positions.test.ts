@@ -64,7 +64,7 @@ describe("a group without an offset", () => {
       const error = yield* Effect.flip(Stream.runDrain(consumer.records))
       assert.deepStrictEqual(
         [error._tag, error.scope, error.reason._tag, error.reason.partition],
-        ["FatalError", "partition", "OffsetOutOfRange", 0]
+        ["FatalError", "partition", "NoOffset", 0]
       )
       assert.strictEqual(yield* Effect.flip(consumer.run(() => Effect.void)), error)
     }).pipe(inWorld({ topics: { numbers: 1 } })))
@@ -138,7 +138,7 @@ describe("an offset that the log no longer has", () => {
         range(7, 10)
       )
       assert.deepStrictEqual(lines.filter((line) => line.startsWith("WARN")), [
-        "WARN topic numbers, partition 0: offset 4 is out of range; goes on at 7 (earliest)"
+        "WARN topic numbers, partition 0: offset 4 is out of range; goes on at 7 (earliest); offsets 4 to 6 are skipped"
       ])
       yield* passUntil("committed", Effect.map(committed(), (offsets) => offsets[0] === 7))
     }).pipe(inWorld({ topics: { numbers: 1 } })))

@@ -36,6 +36,8 @@ export interface Cluster {
   readonly refresh: Effect.Effect<void, KafkaError>
   /** A topic with its partitions; asks the cluster if it is not known. An unknown topic fails after a few attempts. */
   readonly topic: (name: string) => Effect.Effect<TopicMetadata, KafkaError>
+  /** The names of all topics that this client may see, Kafka's internal ones aside. Always asks. */
+  readonly topicNames: Effect.Effect<ReadonlyArray<string>, KafkaError>
   /** The broker's address by its id, if it is in the view. */
   readonly address: (brokerId: number) => BrokerAddress | undefined
   /** Where the group's coordinator is now. Always asks. */
@@ -210,6 +212,15 @@ export const make = (
       })
     }
 
+    const topicNames = anyBroker("Metadata", (connection) =>
+      connection.request(Metadata, { topics: null, allowAutoTopicCreation: false })).pipe(
+        Effect.map((response) =>
+          response.topics.flatMap(({ errorCode, isInternal, name }) =>
+            errorCode === unknownTopic || isInternal || name === null ? [] : [name]
+          )
+        )
+      )
+
     const coordinator = (groupId: string): Effect.Effect<BrokerAddress, KafkaError> =>
       anyBroker("FindCoordinator", (connection) =>
         Effect.flatMap(
@@ -234,7 +245,9 @@ export const make = (
     const controller: Cluster["controller"] = (operation, use) =>
       // The first look has a deadline of its own, and says better why it failed.
       Effect.zipRight(
-        Effect.suspend(() => view.controller === -1 ? refresh : Effect.void),
+        Effect.suspend(() =>
+          view.controller === -1 ? refresh : Effect.void
+        ),
         retrying(settings, { operation, deadline: settings.apiTimeout }, (attempt) =>
           Effect.gen(function*() {
             if (attempt > 1) yield* refresh
@@ -259,6 +272,7 @@ export const make = (
       metadata: () => view,
       refresh,
       topic: (name) => Effect.suspend(() => topic(name)),
+      topicNames,
       address: (brokerId) => view.brokers.get(brokerId),
       coordinator,
       anyBroker,

@@ -7,29 +7,47 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { retrying } from "../cluster/retry.ts"
 import { fromCode } from "../errors.ts"
+import { inContext } from "../fiber.ts"
+import type { LogPosition } from "../kernel/endPosition.ts"
 import { parseAssign } from "./options.ts"
-import { AssignedPartition } from "./partition.ts"
-import { listOffset } from "./positions.ts"
+import { AssignedPartition, noGeneration } from "./partition.ts"
+import { Sight } from "./sight.ts"
 import { makeSource, partitionStream, recordStream } from "./source.ts"
+import { noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
 
-/** The generation of partitions that are read without a group. */
-const noGeneration = -1
 const unknownTopicOrPartition = 3
 
 /** See `Consumer.assign`. */
-export const assign = <const T extends Topic.Any>(
-  options: AssignOptions<T>
-): Effect.Effect<AssignedConsumer<T>, KafkaError, Kafka | Scope.Scope> =>
+export const assign = <const T extends Topic.Any, R = never>(
+  options: AssignOptions<T, R>
+): Effect.Effect<AssignedConsumer<T>, KafkaError, Kafka | Scope.Scope | R> =>
   Effect.gen(function*() {
-    const fetch = yield* parseAssign(options)
+    const fetch = yield* parseAssign(options, inContext(yield* Effect.context<R>()))
     const { cluster } = yield* Kafka
-    const source = yield* makeSource(cluster, fetch, () => {})
-    const { delivery, fetcher, lookups } = source
-    yield* Effect.addFinalizer(() => Effect.zipRight(Effect.sync(() => delivery.stop()), fetcher.stop))
     const partitions: Array<AssignedPartition> = []
-    for (const topic of fetch.topics.values()) {
-      const count = (yield* cluster.topic(topic.name)).partitions.length
-      for (const partition of options.partitions ?? Array.from({ length: count }, (_, i) => i)) {
+    const sight = new Sight(cluster, fetch, () => partitions)
+    const source = yield* makeSource(cluster, fetch, sight)
+    sight.source = source
+    const { delivery, fetcher, lookups } = source
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        sight.status = "closing"
+        delivery.stop()
+      }).pipe(
+        Effect.zipRight(fetcher.stop),
+        Effect.zipRight(Effect.sync(() => {
+          sight.status = "closed"
+          sight.end()
+        }))
+      )
+    )
+    delivery.onStop(() => {
+      if (delivery.failure !== undefined) sight.status = "failed"
+    })
+    for (const name of fetch.subscription.explicit) {
+      const topic = fetch.subscription.definition(name)
+      const count = (yield* cluster.topic(name)).partitions.length
+      for (const partition of numbersOf(options.partitions, name, count)) {
         if (partition >= count) {
           return yield* Effect.fail(fromCode(unknownTopicOrPartition, {
             operation: "Consumer.assign",
@@ -42,20 +60,44 @@ export const assign = <const T extends Topic.Any>(
         partitions.push(new AssignedPartition(topic, partition, noGeneration))
       }
     }
-    const offsets = yield* retrying(
+    const { load, otherwise } = fetch.start
+    const stored: ReadonlyMap<string, LogPosition> = load === undefined
+      ? new Map()
+      : yield* storedOffsets(load, partitions)
+    const positions = yield* retrying(
       cluster.settings,
       { operation: "Consumer.assign", deadline: cluster.settings.apiTimeout },
-      () => Effect.forEach(partitions, (each) => listOffset(cluster, lookups, each, fetch), { concurrency: 16 })
+      () =>
+        Effect.forEach(partitions, (each) => {
+          const position = stored.get(each.key)
+          return position !== undefined
+            ? Effect.succeed(position)
+            : startOtherwise(cluster, lookups, each, fetch, otherwise, "the store")
+        }, { concurrency: 16 })
     )
     partitions.forEach((partition, i) => {
-      partition.start(offsets[i]!, null)
+      partition.start(positions[i]!, null)
+      if (load !== undefined && !stored.has(partition.key)) sight.onReset(noOffsetReset(partition, positions[i]!))
       delivery.add(partition)
       fetcher.add(partition)
     })
+    sight.assigned()
+    sight.status = "stable"
     yield* fetcher.start
     const identity = { clientId: cluster.settings.clientId, groupId: undefined }
     return {
+      ...sight.face,
       records: recordStream(source, identity),
       partitions: partitionStream(source, identity)
     } as unknown as AssignedConsumer<T>
   })
+
+/** The partitions of one topic that are asked for. */
+const numbersOf = (
+  partitions: AssignOptions<any, any>["partitions"],
+  topic: string,
+  count: number
+): ReadonlyArray<number> =>
+  partitions === undefined
+    ? Array.from({ length: count }, (_, i) => i)
+    : partitions.flatMap((each) => typeof each === "number" ? each : each.topic === topic ? each.partition : [])

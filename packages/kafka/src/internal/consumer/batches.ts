@@ -55,7 +55,7 @@ export const batchLanes = <E, R>(
         : Effect.as(skip(records, cause, consumer), records.length))
   }
 
-  const handleAll = ({ nextOffset, partition, records }: Pulled, goesOn: () => boolean) => {
+  const handleAll = ({ generation, nextOffset, partition, records }: Pulled, goesOn: () => boolean) => {
     let from = 0
     let attempts = 0
     return Effect.whileLoop({
@@ -72,8 +72,8 @@ export const batchLanes = <E, R>(
         if (done === 0) return
         attempts = 0
         from += done
-        // Lost meanwhile: another member has it, and will get the records again.
-        if (partition.status === "ended") return
+        // Lost meanwhile: another member has it, and will get the records again. Or it goes on elsewhere.
+        if (!partition.isCurrent(generation)) return
         partition.settle(from === records.length ? nextOffset : records[from - 1]!.view.offset + 1)
         committer.requestSoon(done)
       }
@@ -82,7 +82,7 @@ export const batchLanes = <E, R>(
 
   return new PartitionLanes<KafkaError | E, R>(
     fork,
-    (partition, goesOn) => eachChunk(delivery, partition, goesOn, (pulled) => handleAll(pulled, goesOn)),
+    (partition, goesOn) => eachChunk(delivery, partition, goesOn, handleAll),
     onFailure
   )
 }

@@ -12,13 +12,17 @@ import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
 import { logRetry } from "./logRetry.ts"
+import type { GroupSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
+import type { Troubles } from "./troubles.ts"
 
 const rebalanceInProgress = 27
 
 /** A partition, and what of it is to be committed at least. */
 export interface CommitTarget {
   readonly partition: AssignedPartition
+  /** In which it was delivered. */
+  readonly generation: number
   readonly offset: number
 }
 
@@ -53,37 +57,37 @@ interface Waiter {
  */
 export class Committer {
   readonly #cluster: Cluster
-  readonly #groupId: string
+  readonly #settings: GroupSettings
   readonly #coordinator: Coordinator
   readonly #pool: ConnectionPool
   readonly #membership: () => Membership
   readonly #owned: () => Iterable<AssignedPartition>
   readonly #onMembershipError: (code: number, sent: Membership) => void
+  readonly #troubles: Troubles
   readonly #wanted = Effect.unsafeMakeLatch(false)
   readonly #wantedSoon = Effect.unsafeMakeLatch(false)
   readonly #waiters = new Set<Waiter>()
-  readonly #settings: CommitSettings
   /** How many records were settled since the last request went out. */
   #uncommitted = 0
 
   constructor(
     cluster: Cluster,
-    groupId: string,
+    settings: GroupSettings,
     coordinator: Coordinator,
     pool: ConnectionPool,
     membership: () => Membership,
     owned: () => Iterable<AssignedPartition>,
     onMembershipError: (code: number, sent: Membership) => void,
-    settings: CommitSettings
+    troubles: Troubles
   ) {
-    this.#settings = settings
     this.#cluster = cluster
-    this.#groupId = groupId
+    this.#settings = settings
     this.#coordinator = coordinator
     this.#pool = pool
     this.#membership = membership
     this.#owned = owned
     this.#onMembershipError = onMembershipError
+    this.#troubles = troubles
   }
 
   /** Commits what is settled, now. */
@@ -126,22 +130,23 @@ export class Committer {
       const targets = Array.from(partitions).flatMap((partition) =>
         partition.commit.position === null || partition.status === "ended"
           ? []
-          : [{ partition, offset: partition.commit.position.offset }]
+          : [{ partition, generation: partition.generation, offset: partition.commit.position.offset }]
       )
       return Effect.catchAll(this.commit(targets), (error) => Effect.logWarning(`not committed: ${error.message}`))
     })
   }
 
-  /** Partitions were given up or lost: nobody waits for them any longer. */
+  /** Partitions were given up or lost, or go on elsewhere: nobody waits for them any longer. */
   checkWaiters(): void {
     for (const waiter of this.#waiters) if (this.#settled(waiter)) this.#waiters.delete(waiter)
   }
 
   #settled(waiter: Waiter): boolean {
     let open = false
-    for (const { offset, partition } of waiter.targets) {
-      if ((partition.commit.committed ?? -1) >= offset) continue
-      if (partition.status === "ended") {
+    for (const { generation, offset, partition } of waiter.targets) {
+      const isSame = partition.generation === generation
+      if (isSame && (partition.commit.committed ?? -1) >= offset) continue
+      if (!isSame || partition.status === "ended") {
         waiter.resume(Effect.fail(notAssigned(partition.topic, partition.partition)))
         return true
       }
@@ -153,7 +158,9 @@ export class Committer {
 
   /** The fiber that commits. */
   readonly run: Effect.Effect<never> = Effect.suspend(() => {
+    const { commitRetries, groupId } = this.#settings
     let failures = 0
+    let attempts = 0
     return Effect.forever(Effect.gen(this, function*() {
       yield* this.#wanted.await
       this.#wanted.unsafeClose()
@@ -162,9 +169,10 @@ export class Committer {
       const batch: Array<CommitTarget & CommitPosition> = []
       for (const partition of this.#owned()) {
         const position = partition.status === "ended" ? null : toCommit(partition.commit)
-        if (position !== null) batch.push({ partition, ...position })
+        if (position !== null) batch.push({ partition, generation: partition.generation, ...position })
       }
       // The group member asks again when it has joined.
+      if (batch.length === 0) this.#troubles.clear("commit")
       if (batch.length === 0 || membership.memberId === "") return
       for (const { partition } of batch) partition.commit = sent(partition.commit)
       const result = yield* Effect.either(this.#send(membership, batch)).pipe(
@@ -178,23 +186,26 @@ export class Committer {
         ? this.#allFailed(batch, result.left)
         : this.#answered(batch, result.right, membership)
       this.checkWaiters()
-      if (untold !== undefined) yield* Effect.logError(`group ${this.#groupId}: not committed: ${untold.message}`)
+      const failure = again ?? untold
+      failures = failure === undefined ? 0 : failures + 1
+      if (failure === undefined) this.#troubles.clear("commit")
+      else this.#troubles.add("commit", failures, failure.message)
+      if (untold !== undefined) yield* Effect.logError(`group ${groupId}: not committed: ${untold.message}`)
       if (again === undefined) {
-        failures = 0
+        attempts = 0
         return
       }
-      failures++
       yield* logRetry(failures, `commit failed: ${again.message}`)
-      if (failures > this.#settings.commitRetries) {
+      if (++attempts > commitRetries) {
         // What is settled stays so: it goes along with the next request.
-        failures = 0
+        attempts = 0
         this.#wantedSoon.unsafeOpen()
         if (!this.#failWaiters(batch.map(({ partition }) => partition), again)) {
-          yield* Effect.logWarning(`group ${this.#groupId}: not committed: ${again.message}`)
+          yield* Effect.logWarning(`group ${groupId}: not committed: ${again.message}`)
         }
         return
       }
-      yield* this.#pause(failures)
+      yield* this.#pause(attempts)
       this.request()
     }))
   })
@@ -210,14 +221,20 @@ export class Committer {
 
   #send(membership: Membership, batch: ReadonlyArray<CommitTarget & CommitPosition>) {
     const topics = new Map<string, Array<any>>()
-    for (const { metadata, offset, partition } of batch) {
+    for (const { leaderEpoch, metadata, offset, partition } of batch) {
       let partitions = topics.get(partition.topic)
       if (partitions === undefined) topics.set(partition.topic, partitions = [])
-      partitions.push({ partitionIndex: partition.partition, committedOffset: offset, committedMetadata: metadata })
+      partitions.push({
+        partitionIndex: partition.partition,
+        committedOffset: offset,
+        committedLeaderEpoch: leaderEpoch,
+        committedMetadata: metadata
+      })
     }
     return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
       connection.request(OffsetCommit, {
-        groupId: this.#groupId,
+        groupId: this.#settings.groupId,
+        groupInstanceId: this.#settings.groupInstanceId,
         generationIdOrMemberEpoch: membership.generationId,
         memberId: membership.memberId,
         topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))

@@ -12,8 +12,9 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
+import { pause } from "../cluster/retry.ts"
 import { closed, invalidArgument } from "../errors.ts"
-import { bounded, Fibers, once } from "../fiber.ts"
+import { bounded, Fibers, inContext, once } from "../fiber.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { consumerTypeId } from "../typeIds.ts"
 import { type BatchHandler, batchLanes } from "./batches.ts"
@@ -21,6 +22,7 @@ import { type CommitTarget, Committer, notAssigned } from "./committer.ts"
 import { Coordinator } from "./coordinator.ts"
 import { GroupMember } from "./group.ts"
 import { type Handled, type Handler, handling } from "./handling.ts"
+import { logRetry } from "./logRetry.ts"
 import { type FetchSettings, type GroupSettings, parseGroup } from "./options.ts"
 import { Ownership } from "./ownership.ts"
 import type { AssignedPartition } from "./partition.ts"
@@ -29,6 +31,7 @@ import { FetchedRecord } from "./record.ts"
 import { resultStream } from "./results.ts"
 import { type MakeLanes, Run } from "./run.ts"
 import { parseRun, parseRunBatch } from "./runOptions.ts"
+import { Sight } from "./sight.ts"
 import {
   makeSource,
   type PartitionRecords,
@@ -37,23 +40,29 @@ import {
   secondReader,
   type Source
 } from "./source.ts"
+import type { Subscription } from "./subscription.ts"
 
 export { assign } from "./assign.ts"
 
 /** See `Consumer.make`. */
-export const make = <const T extends Topic.Any>(
-  options: ConsumerOptions<T>
-): Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope> =>
+export const make = <const T extends Topic.AnySource, R = never>(
+  options: ConsumerOptions<T, R>
+): Effect.Effect<Consumer<T>, KafkaError, Kafka | Scope.Scope | R> =>
   Effect.gen(function*() {
-    const [group, fetch] = yield* parseGroup(options)
+    const context = yield* Effect.context<R>()
+    const [group, fetch] = yield* parseGroup(options, inContext(context))
     const { cluster } = yield* Kafka
-    const source = yield* makeSource(cluster, fetch, () => engine.onReset())
+    const owned = new Map<string, AssignedPartition>()
+    const sight = new Sight(cluster, fetch, () => owned.values())
+    const source = yield* makeSource(cluster, fetch, sight)
+    sight.source = source
     const joinPool = yield* cluster.makePool
-    const engine: GroupConsumer = new GroupConsumer(group, fetch, cluster, source, joinPool)
+    const engine: GroupConsumer = new GroupConsumer(group, fetch, cluster, source, sight, owned, joinPool)
     yield* Effect.addFinalizer(() => engine.close)
-    yield* Effect.forEach(fetch.topics.keys(), (topic) => cluster.topic(topic), { discard: true })
+    yield* Effect.forEach(fetch.subscription.explicit, (topic) => cluster.topic(topic), { discard: true })
+    if (fetch.subscription.hasPatterns) yield* engine.discover
     yield* engine.start
-    return engine as unknown as Consumer<T>
+    return Object.assign(engine, sight.face) as unknown as Consumer<T>
   })
 
 /** A member of a group: what the application does with it. */
@@ -64,37 +73,52 @@ class GroupConsumer {
   readonly #group: GroupSettings
   readonly #fetch: FetchSettings
   readonly #cluster: Cluster
+  readonly #subscription: Subscription
+  readonly #ownership: Ownership
   readonly #source: Source
   readonly #member: GroupMember
   readonly #committer: Committer
   readonly #fibers = new Fibers()
-  readonly #owned = new Map<string, AssignedPartition>()
+  readonly #owned: Map<string, AssignedPartition>
+  readonly #sight: Sight
   #run: Run | undefined
   #commitsByHand = false
   /** `closing`: what was delivered may still be settled and committed. */
   #status: "open" | "closing" | "closed" = "open"
 
-  constructor(group: GroupSettings, fetch: FetchSettings, cluster: Cluster, source: Source, joinPool: ConnectionPool) {
+  constructor(
+    group: GroupSettings,
+    fetch: FetchSettings,
+    cluster: Cluster,
+    source: Source,
+    sight: Sight,
+    owned: Map<string, AssignedPartition>,
+    joinPool: ConnectionPool
+  ) {
     this.#group = group
     this.#fetch = fetch
+    this.#sight = sight
+    this.#owned = owned
     this.#cluster = cluster
+    this.#subscription = fetch.subscription
     this.#source = source
     const coordinator = new Coordinator(cluster, group.groupId)
     const committer = this.#committer = new Committer(
       cluster,
-      group.groupId,
+      group,
       coordinator,
       source.lookups,
       () => this.#member.membership,
       () => this.#owned.values(),
       (code, sent) => this.#member.membershipError(code, sent),
-      group
+      sight.troubles
     )
-    const ownership = new Ownership({
+    const ownership = this.#ownership = new Ownership({
       group,
       fetch,
       cluster,
       source,
+      sight,
       coordinator,
       committer,
       fibers: this.#fibers,
@@ -104,7 +128,7 @@ class GroupConsumer {
     this.#member = new GroupMember(
       cluster,
       group,
-      new Set(fetch.topics.keys()),
+      fetch.subscription,
       coordinator,
       joinPool,
       source.lookups,
@@ -113,16 +137,26 @@ class GroupConsumer {
         assign: (partitions) => ownership.assign(partitions, this.#member.membership.generationId),
         revoke: (partitions) => ownership.revoke(partitions),
         lose: () => ownership.lose(),
-        onJoined: () => committer.request()
+        onJoining: () => {
+          sight.status = "joining"
+        },
+        onJoined: () => {
+          sight.status = "stable"
+          committer.request()
+        },
+        troubles: sight.troubles
       }
     )
+    // A position that was reset is settled, and to be committed; one that was moved has no use for older ones.
+    sight.onMoved = () => {
+      committer.checkWaiters()
+      committer.request()
+    }
+    source.delivery.onStop(() => {
+      if (source.delivery.failure !== undefined) sight.status = "failed"
+    })
     this.records = recordStream(source, this.#identity)
     this.partitions = partitionStream(source, this.#identity)
-  }
-
-  /** A position that was reset is settled, and to be committed. */
-  onReset(): void {
-    this.#committer.request()
   }
 
   get start(): Effect.Effect<void> {
@@ -136,8 +170,46 @@ class GroupConsumer {
       yield* this.#fibers.fork(this.#member.heartbeat)
       yield* this.#fibers.fork(this.#committer.run)
       yield* this.#fibers.fork(this.#committer.runInterval)
+      if (this.#subscription.hasPatterns) yield* this.#fibers.fork(this.#discoverAgain)
     })
   }
+
+  /** Finds the topics that the patterns fit; joins again where that changed. */
+  readonly discover: Effect.Effect<void, KafkaError> = Effect.gen(this, function*() {
+    const cluster = this.#cluster
+    const subscription = this.#subscription
+    const existing = new Set(yield* cluster.topicNames)
+    if (Array.from(subscription.names).some((name) => !existing.has(name))) {
+      // Not on the word of one broker, which may lag behind: partitions are given up for it.
+      yield* pause(cluster.settings, 1)
+      for (const name of yield* cluster.topicNames) existing.add(name)
+    }
+    const found = yield* Effect.filter(
+      Array.from(existing).filter((name) => subscription.finds(name)),
+      // What has no partitions yet is found the next time.
+      (name) => subscription.names.has(name) ? Effect.succeed(true) : Effect.isSuccess(cluster.topic(name)),
+      { concurrency: 16 }
+    )
+    const { added, removed } = subscription.match(found)
+    if (added.length === 0 && removed.length === 0) return
+    yield* Effect.logDebug(
+      `group ${this.#group.groupId}: ${added.length} topics found, ${removed.length} are gone`
+    )
+    yield* this.#ownership.loseTopics(removed)
+    this.#member.rejoin()
+  })
+
+  readonly #discoverAgain: Effect.Effect<never> = Effect.suspend(() => {
+    let failures = 0
+    return Effect.forever(Effect.gen(this, function*() {
+      yield* Effect.sleep(this.#cluster.settings.metadataMaxAge)
+      const discovered = yield* Effect.either(this.discover)
+      failures = discovered._tag === "Right" ? 0 : failures + 1
+      if (discovered._tag === "Right") this.#sight.troubles.clear("topics")
+      else this.#sight.troubles.add("topics", failures, discovered.left.message)
+      if (discovered._tag === "Left") yield* logRetry(failures, `topics cannot be listed: ${discovered.left.message}`)
+    }))
+  })
 
   commit = (
     committables: Committable | Iterable<Committable>,
@@ -157,7 +229,7 @@ class GroupConsumer {
 
   readonly commitSink: Sink.Sink<void, Committable, never, KafkaError> = Sink.suspend(() => {
     this.#commitsByHand = true
-    const last = new Map<AssignedPartition, number>()
+    const last = new Map<AssignedPartition, CommitTarget>()
     const passOver = (error: KafkaError): Effect.Effect<void, KafkaError> =>
       error.reason._tag !== "NotAssigned"
         ? Effect.fail(error)
@@ -167,7 +239,7 @@ class GroupConsumer {
     const settle = (chunk: Chunk.Chunk<Committable>) =>
       Effect.suspend(() => {
         const { problem, targets } = this.#settle(chunk)
-        for (const { offset, partition } of targets) last.set(partition, offset)
+        for (const target of targets) last.set(target.partition, target)
         for (const partition of last.keys()) if (partition.status === "ended") last.delete(partition)
         this.#committer.requestSoon(chunk.length)
         return problem === undefined ? Effect.void : passOver(problem)
@@ -175,8 +247,8 @@ class GroupConsumer {
     // One at a time, so that one that is lost does not end the wait for the others.
     const awaitAll = Effect.suspend(() =>
       Effect.forEach(
-        last,
-        ([partition, offset]) => Effect.catchAll(this.#committer.commit([{ partition, offset }]), passOver),
+        last.values(),
+        (target) => Effect.catchAll(this.#committer.commit([target]), passOver),
         { discard: true }
       )
     )
@@ -248,14 +320,16 @@ class GroupConsumer {
     const { closeTimeout, groupId } = this.#group
     const { delivery, fetcher } = this.#source
     this.#status = "closing"
+    this.#sight.status = "closing"
     yield* Effect.logDebug(`consumer of group ${groupId} closing`)
     const run = this.#run
     delivery.stop()
     if (run !== undefined) yield* run.drain
     yield* fetcher.stop
-    if (run === undefined) {
-      // A stream that was given records settles them before it ends.
-      yield* bounded(delivery.unread, this.#group.drainTimeout)
+    // A stream that was given records settles them before it ends.
+    if (run === undefined) yield* bounded(delivery.unread, this.#group.drainTimeout)
+    yield* this.#ownership.revokedByClose
+    if (run === undefined || this.#group.hooks.revoked !== undefined) {
       const committed = yield* bounded(this.#committer.flush(this.#owned.values()), closeTimeout)
       if (Option.isNone(committed)) yield* Effect.logWarning("consumer closing: not all was committed in time")
     }
@@ -269,6 +343,8 @@ class GroupConsumer {
     for (const partition of this.#owned.values()) partition.end()
     this.#owned.clear()
     this.#committer.checkWaiters()
+    this.#sight.status = "closed"
+    this.#sight.end()
     yield* Effect.logDebug(`consumer of group ${groupId} closed`)
   }))
 
@@ -291,8 +367,7 @@ class GroupConsumer {
       if (!Number.isSafeInteger(offset) || offset < 0) {
         problem = invalidArgument(`Consumer.commit: not an offset: ${committable.offset}`)
       } else if (
-        partition === undefined || partition.generation !== committable.generation || !partition.isStarted ||
-        partition.status === "ended"
+        partition === undefined || !partition.isCurrent(committable.generation) || !partition.isStarted
       ) {
         problem = notAssigned(committable.topic, committable.partition)
       } else if (offset >= (furthest.get(partition) ?? 0)) {
@@ -301,7 +376,11 @@ class GroupConsumer {
     }
     const targets = Array.from(
       furthest,
-      ([partition, offset]) => ({ partition, offset: partition.settle(offset, metadata) })
+      ([partition, offset]) => ({
+        partition,
+        generation: partition.generation,
+        offset: partition.settle(offset, metadata)
+      })
     )
     return { targets, problem }
   }

@@ -1,25 +1,33 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-import type { KafkaError } from "../../KafkaError.ts"
+import type { PositionReset } from "../../Consumer.ts"
+import { FatalError, type KafkaError } from "../../KafkaError.ts"
+import type { BrokerAddress } from "../../Transport.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { BrokerConnection } from "../cluster/connection.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause, pauseMillis } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
 import { Fibers } from "../fiber.ts"
+import { type LogPosition } from "../kernel/endPosition.ts"
 import { FetchBudget, type FetchReservation } from "../kernel/fetchBudget.ts"
+import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Fetch } from "../protocol/api/fetch.ts"
+import { OffsetForLeaderEpoch } from "../protocol/api/offsetForLeaderEpoch.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import { logRetry } from "./logRetry.ts"
 import type { FetchSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
-import { listOffset } from "./positions.ts"
+import { type KnownPosition, listOffset } from "./positions.ts"
+import type { Troubles } from "./troubles.ts"
 
 /** Versions from 13 on name topics by id. */
 const maxFetchVersion = 12
 const unknownServerError = -1
 const offsetOutOfRange = 1
+/** So many newer views of the cluster are awaited that have the leader which a position is of. */
+const maxStaleViews = 4
 /** How long a broker may hold a fetch that leaves a partition out, at first. */
 const shortWait = 10
 
@@ -28,11 +36,18 @@ export interface FetcherEvents {
   /** Nothing more can be fetched: the consumer's streams fail with it. */
   readonly onFatal: (error: KafkaError) => void
   /** A partition goes on elsewhere, since the log no longer has its position. */
-  readonly onReset: () => void
+  readonly onReset: (reset: PositionReset) => void
+  /** It is known anew where logs end. */
+  readonly onProgress: () => void
+  /** What fails, and is tried again. */
+  readonly troubles: Troubles
 }
 
 /** What a Fetch asked for. */
-type Asked = ReadonlyMap<string, { readonly partition: AssignedPartition; readonly offset: number }>
+type Asked = ReadonlyMap<
+  string,
+  { readonly partition: AssignedPartition; readonly offset: number; readonly leaderEpoch: number }
+>
 
 /**
  * Fetches the partitions that it is given, one request a broker at a time, as
@@ -109,6 +124,7 @@ export class Fetcher {
     this.#partitions.delete(partition.key)
     this.#budget.remove(partition.key)
     this.#budget.consumed(partition.key, heldBytes)
+    this.#events.troubles.clear(troubleOf(partition))
     this.#feedStarved()
   }
 
@@ -168,7 +184,12 @@ export class Fetcher {
       this.#isOutdated = false
       attempt++
       const refreshed = yield* Effect.either(this.#cluster.refresh)
-      if (refreshed._tag === "Left") yield* logRetry(attempt, `metadata cannot be refreshed: ${refreshed.left.message}`)
+      if (refreshed._tag === "Left") {
+        this.#events.troubles.add("metadata", attempt, refreshed.left.message)
+        yield* logRetry(attempt, `metadata cannot be refreshed: ${refreshed.left.message}`)
+      } else {
+        this.#events.troubles.clear("metadata")
+      }
       this.#routing.unsafeOpen()
       yield* pause(this.#cluster.settings, attempt)
       // It may take a while until a partition has a leader again.
@@ -188,6 +209,7 @@ export class Fetcher {
       }
       failures++
       this.#wantMetadata()
+      this.#events.troubles.add(`fetch from broker ${broker}`, failures, error.message)
       return Effect.zipRight(
         logRetry(failures, `fetch from broker ${broker} failed: ${error.message}`),
         pause(settings, failures)
@@ -200,6 +222,11 @@ export class Fetcher {
       const { keys: wanted, retryAt } = this.#fetchable(broker)
       const address = this.#cluster.address(broker)
       if (wanted.size === 0 || address === undefined) {
+        // Its partitions have gone elsewhere: nothing of it is missed.
+        if (failures > 0 && retryAt === Infinity) {
+          failures = 0
+          this.#events.troubles.clear(`fetch from broker ${broker}`)
+        }
         return yield* retryAt === Infinity
           ? latch.await
           : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - this.#now())))
@@ -210,8 +237,14 @@ export class Fetcher {
         Effect.either
       )
       if (connected._tag === "Left") return yield* failed(connected.left)
+      const unvalidated = this.#unvalidated(broker)
+      if (unvalidated.length > 0) {
+        const validated = yield* Effect.either(this.#validate(address, unvalidated))
+        if (validated._tag === "Left") return yield* failed(validated.left)
+      }
       const { keys } = this.#fetchable(broker)
-      if (keys.size === 0) return
+      for (const key of keys) if (this.#needsValidation(this.#partitions.get(key)!)) keys.delete(key)
+      if (keys.size === 0) return latch.unsafeOpen()
       const reservation = this.#budget.reserve(keys)
       if (reservation === null) {
         this.#starved.add(latch)
@@ -227,6 +260,7 @@ export class Fetcher {
       )
       latch.unsafeOpen()
       if (result._tag === "Right") {
+        if (failures > 0) this.#events.troubles.clear(`fetch from broker ${broker}`)
         failures = 0
         partialWait = reservation.partial && !result.right ? Math.min(partialWait * 2, maxWait) : shortWait
         // A broker that does not wait is not to be asked again and again at once.
@@ -239,19 +273,139 @@ export class Fetcher {
   }
 
   /** The partitions that a broker leads and that may be fetched now; and when the next one may. */
-  #fetchable(broker: number): { readonly keys: ReadonlySet<string>; readonly retryAt: number } {
+  #fetchable(broker: number): { readonly keys: Set<string>; readonly retryAt: number } {
     const keys = new Set<string>()
     const now = this.#now()
     let retryAt = Infinity
     if (this.#isHalted) return { keys, retryAt }
     for (const [key, partition] of this.#partitions) {
-      if (partition.fetchOffset === undefined || partition.status !== "active" || this.#leader(partition) !== broker) {
-        continue
-      }
+      if (
+        partition.fetchOffset === undefined || partition.status !== "active" || partition.paused ||
+        this.#leader(partition) !== broker || this.#isLeaderStale(partition)
+      ) continue
       if (partition.retryAt > now) retryAt = Math.min(retryAt, partition.retryAt)
       else keys.add(key)
     }
     return { keys, retryAt }
+  }
+
+  #leaderEpoch({ partition, topic }: AssignedPartition): number {
+    return this.#cluster.metadata().topics.get(topic)?.partitions[partition]?.leaderEpoch ?? -1
+  }
+
+  /** The position is of a newer leader than the one that is known, which may not have it. */
+  #isLeaderStale(partition: AssignedPartition): boolean {
+    const leaderEpoch = this.#leaderEpoch(partition)
+    const { version } = this.#cluster.metadata()
+    if (leaderEpoch < 0 || partition.fetchEpoch <= leaderEpoch) {
+      partition.staleSince = undefined
+      return false
+    }
+    partition.staleSince ??= version
+    if (version - partition.staleSince >= maxStaleViews) {
+      // It is another topic of the name, whose epochs began anew.
+      partition.fetchEpoch = -1
+      return false
+    }
+    this.#wantMetadata()
+    return true
+  }
+
+  /** There is a newer leader than the last that was known to have the log up to the position (KIP-320). */
+  #needsValidation(partition: AssignedPartition): boolean {
+    return partition.fetchEpoch >= 0 && this.#leaderEpoch(partition) > partition.validatedEpoch
+  }
+
+  #unvalidated(broker: number): ReadonlyArray<AssignedPartition> {
+    return Array.from(this.#fetchable(broker).keys, (key) => this.#partitions.get(key)!).filter((partition) =>
+      this.#needsValidation(partition)
+    )
+  }
+
+  /** Asks the new leader of partitions whether its log has what was read of the old ones'. */
+  #validate(address: BrokerAddress, partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void, KafkaError> {
+    return Effect.gen(this, function*() {
+      const asked = partitions.map((partition) => ({
+        partition,
+        offset: partition.fetchOffset!,
+        epoch: partition.fetchEpoch,
+        leaderEpoch: this.#leaderEpoch(partition)
+      }))
+      const connection = yield* this.#lookups.get(address)
+      // A broker without it can only be believed.
+      if (connection.version(OffsetForLeaderEpoch) === undefined) {
+        for (const { leaderEpoch, partition } of asked) partition.validatedEpoch = leaderEpoch
+        return
+      }
+      const byTopic = new Map<string, Array<any>>()
+      for (const { epoch, leaderEpoch, partition } of asked) {
+        const wanted = { partition: partition.partition, currentLeaderEpoch: leaderEpoch, leaderEpoch: epoch }
+        const others = byTopic.get(partition.topic)
+        if (others === undefined) byTopic.set(partition.topic, [wanted])
+        else others.push(wanted)
+      }
+      const { topics } = yield* connection.request(OffsetForLeaderEpoch, {
+        replicaId: -1,
+        topics: Array.from(byTopic, ([topic, partitions]) => ({ topic, partitions }))
+      })
+      const answers = new Map(
+        topics.flatMap(({ partitions, topic }) =>
+          partitions.map((answer) => [topicPartitionKey({ topic, partition: answer.partition }), answer] as const)
+        )
+      )
+      yield* Effect.forEach(asked, ({ epoch, leaderEpoch, offset, partition }) => {
+        if (partition.status !== "active" || partition.fetchOffset !== offset || partition.fetchEpoch !== epoch) {
+          return Effect.void
+        }
+        const answer = answers.get(partition.key)
+        if (answer === undefined || answer.errorCode !== 0) {
+          return this.#partitionFailed(
+            partition,
+            offset,
+            answer?.errorCode ?? unknownServerError,
+            "OffsetForLeaderEpoch"
+          )
+        }
+        partition.validatedEpoch = leaderEpoch
+        return answer.endOffset >= offset
+          ? Effect.void
+          : this.#truncated(partition, offset, {
+            offset: answer.endOffset,
+            leaderEpoch: answer.leaderEpoch,
+            validatedEpoch: leaderEpoch
+          })
+      }, { discard: true })
+    })
+  }
+
+  /** A new leader's log ends, or goes on otherwise, before what was fetched. Never silent. */
+  #truncated(partition: AssignedPartition, offset: number, end: KnownPosition): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { position, topic } = partition
+      // Nothing that was delivered is concerned: only what was fetched ahead.
+      if (end.offset >= position) {
+        this.consumed(partition, partition.truncate(end))
+        return Effect.void
+      }
+      if (this.#settings.reset === "fail") {
+        this.#events.onFatal(
+          new FatalError({
+            reason: { _tag: "LogTruncated", topic, partition: partition.partition },
+            scope: "partition",
+            message: `topic ${topic}, partition ${partition.partition}: ${truncation(end)} before offset ${position}`
+          })
+        )
+        return Effect.void
+      }
+      if (end.offset < 0) {
+        // The leader does not know any such epoch.
+        partition.fetchOffset = undefined
+        return Effect.asVoid(this.#fibers.fork(this.#reset(partition, offset, "LogTruncated")))
+      }
+      this.consumed(partition, partition.truncate(end))
+      const why = `is past ${end.offset}, where a new leader cut the log off`
+      return this.#tellReset(partition, "LogTruncated", position, partition.position, why, "as far as all is processed")
+    })
   }
 
   /** Whether it brought records. */
@@ -261,18 +415,18 @@ export class Fetcher {
     maxWaitMs: number
   ): Effect.Effect<boolean, KafkaError> {
     const { maxFrameBytes, requestTimeout } = this.#cluster.settings
-    const metadata = this.#cluster.metadata()
-    const asked = new Map<string, { readonly partition: AssignedPartition; readonly offset: number }>()
+    const asked = new Map<string, Asked extends ReadonlyMap<string, infer A> ? A : never>()
     const topics = new Map<string, Array<any>>()
     for (const { key, maxBytes } of reservation.partitions) {
       const partition = this.#partitions.get(key)!
       const offset = partition.fetchOffset!
-      asked.set(key, { partition, offset })
+      const leaderEpoch = this.#leaderEpoch(partition)
+      asked.set(key, { partition, offset, leaderEpoch })
       let partitions = topics.get(partition.topic)
       if (partitions === undefined) topics.set(partition.topic, partitions = [])
       partitions.push({
         partition: partition.partition,
-        currentLeaderEpoch: metadata.topics.get(partition.topic)?.partitions[partition.partition]?.leaderEpoch ?? -1,
+        currentLeaderEpoch: leaderEpoch,
         fetchOffset: offset,
         partitionMaxBytes: maxBytes
       })
@@ -314,7 +468,11 @@ export class Fetcher {
       for (const answer of topic.partitions) {
         const request = asked.get(`${topic.topic}-${answer.partitionIndex}`)
         if (request === undefined) continue
-        const { offset, partition } = request
+        const { leaderEpoch, offset, partition } = request
+        if (answer.errorCode === 0) {
+          this.#answered(partition, answer)
+          if (partition.fetchOffset === offset) partition.validatedEpoch = leaderEpoch
+        }
         if (answer.errorCode !== 0) {
           failed.push(this.#partitionFailed(partition, offset, answer.errorCode))
         } else if (answer.records !== null && answer.records.length > 0) {
@@ -328,26 +486,41 @@ export class Fetcher {
             }
           })
           if (!taken) dropped.push([partition, answer.records.length])
-        } else {
-          partition.failures = 0
         }
       }
     }
+    this.#events.onProgress()
     this.#budget.arrived(reservation, received)
     for (const [partition, bytes] of dropped) this.#budget.consumed(partition.key, bytes)
     this.#feedStarved()
     return Effect.as(Effect.all(failed, { discard: true }), received.size > 0)
   }
 
+  #answered(
+    partition: AssignedPartition,
+    { highWatermark, lastStableOffset }: { readonly highWatermark: number; readonly lastStableOffset: number }
+  ): void {
+    const end = this.#settings.readCommitted && lastStableOffset >= 0 ? lastStableOffset : highWatermark
+    if (end >= 0) partition.logEnd = end
+    if (partition.failures > 0) this.#events.troubles.clear(troubleOf(partition))
+    partition.failures = 0
+  }
+
   /** Trouble with one partition, which touches that partition alone. */
-  #partitionFailed(partition: AssignedPartition, offset: number, code: number): Effect.Effect<void> {
+  #partitionFailed(
+    partition: AssignedPartition,
+    offset: number,
+    code: number,
+    operation = "Fetch"
+  ): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (partition.status !== "active" || partition.fetchOffset !== offset) return Effect.void
       const error = fromCode(code, {
-        operation: "Fetch",
+        operation,
         scope: "partition",
         topic: partition.topic,
-        partition: partition.partition
+        partition: partition.partition,
+        detail: code === offsetOutOfRange ? `offset ${offset}` : undefined
       })
       if (code === offsetOutOfRange) {
         if (this.#settings.reset === "fail") {
@@ -369,21 +542,25 @@ export class Fetcher {
 
   #backOff(partition: AssignedPartition, error: KafkaError): Effect.Effect<void> {
     partition.failures++
+    this.#events.troubles.add(troubleOf(partition), partition.failures, error.message)
     partition.retryAt = this.#now() + pauseMillis(this.#cluster.settings, partition.failures, this.#random())
     return logRetry(partition.failures, error.message)
   }
 
   /** The log does not have the offset: it was deleted, or never written. Never silent. */
-  #reset(partition: AssignedPartition, offset: number): Effect.Effect<void> {
-    return listOffset(this.#cluster, this.#lookups, partition, this.#settings).pipe(
+  #reset(
+    partition: AssignedPartition,
+    offset: number,
+    reason: "OffsetOutOfRange" | "LogTruncated" = "OffsetOutOfRange"
+  ): Effect.Effect<void> {
+    const { readCommitted, reset } = this.#settings
+    return listOffset(this.#cluster, this.#lookups, partition, readCommitted, reset as "earliest" | "latest").pipe(
       Effect.flatMap((start) => {
         // Another reader may have begun elsewhere.
         if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
         this.consumed(partition, partition.reset(offset, start))
-        this.#events.onReset()
-        return Effect.logWarning(
-          `topic ${partition.topic}, partition ${partition.partition}: offset ${offset} is out of range; goes on at ${start} (${this.#settings.reset})`
-        )
+        const why = reason === "OffsetOutOfRange" ? "is out of range" : "is not in the log of a new leader"
+        return this.#tellReset(partition, reason, offset, start.offset, why, reset)
       }),
       Effect.catchAll((error) => {
         if (isFatal(error)) {
@@ -396,7 +573,30 @@ export class Fetcher {
       })
     )
   }
+
+  #tellReset(
+    { partition, topic }: AssignedPartition,
+    reason: PositionReset["reason"],
+    from: number,
+    to: number,
+    why: string,
+    policy: string
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#events.onReset({ _tag: "PositionReset", topic, partition, reason, from: BigInt(from), to: BigInt(to) })
+      const skipped = to > from ? `; offsets ${from} to ${to - 1} are skipped` : ""
+      return Effect.logWarning(
+        `topic ${topic}, partition ${partition}: offset ${from} ${why}; goes on at ${to} (${policy})${skipped}`
+      )
+    })
+  }
 }
+
+const truncation = ({ leaderEpoch, offset }: LogPosition): string =>
+  offset < 0 ? "a new leader has another log" : `a new leader cut the log off at ${offset} (epoch ${leaderEpoch}),`
+
+const troubleOf = (partition: AssignedPartition): string =>
+  `fetch of topic ${partition.topic}, partition ${partition.partition}`
 
 /**
  * The bytes of one partition, not to keep the whole response alive for a small

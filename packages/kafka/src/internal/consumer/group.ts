@@ -1,7 +1,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-import type { FatalError, KafkaError } from "../../KafkaError.ts"
+import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
@@ -13,22 +13,29 @@ import {
   rejoinsAfterSync,
   revokedBeforeJoin
 } from "../kernel/assignmentDiff.ts"
-import type { GroupMember as MemberDescription } from "../kernel/assignor.ts"
+import type { Assignor, GroupMember as MemberDescription } from "../kernel/assignor.ts"
+import { protocolOf } from "../kernel/assignors.ts"
 import type { TopicPartition } from "../kernel/topicPartition.ts"
 import {
   ConsumerProtocolAssignment,
   ConsumerProtocolSubscription,
+  CooperativeStickyAssignorUserData,
+  decodeStickyUserData,
   decodeVersioned,
-  encodeVersioned
+  encodeVersioned,
+  StickyAssignorUserData
 } from "../protocol/api/consumerProtocol.ts"
 import { Heartbeat } from "../protocol/api/heartbeat.ts"
 import { JoinGroup } from "../protocol/api/joinGroup.ts"
 import { LeaveGroup } from "../protocol/api/leaveGroup.ts"
 import { SyncGroup } from "../protocol/api/syncGroup.ts"
+import { decodePrefix, encodeMessage } from "../protocol/codec.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
 import { logRetry } from "./logRetry.ts"
 import type { GroupSettings } from "./options.ts"
+import type { Subscription } from "./subscription.ts"
+import type { Troubles } from "./troubles.ts"
 
 const protocolType = "consumer"
 const subscriptionVersion = 3
@@ -53,8 +60,12 @@ export interface GroupEvents {
   readonly assign: (partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<void>
   /** All is lost: others may own it already. */
   readonly lose: () => Effect.Effect<void>
+  /** It is about to join. */
+  readonly onJoining: () => void
   /** It joined: what waits for a generation may go on. */
   readonly onJoined: () => void
+  /** What fails, and is tried again. */
+  readonly troubles: Troubles
 }
 
 /**
@@ -65,7 +76,7 @@ export interface GroupEvents {
 export class GroupMember {
   readonly #cluster: Cluster
   readonly #settings: GroupSettings
-  readonly #topics: ReadonlySet<string>
+  readonly #subscription: Subscription
   readonly #coordinator: Coordinator
   /** For JoinGroup and SyncGroup, which wait for the other members. */
   readonly #joinPool: ConnectionPool
@@ -81,14 +92,19 @@ export class GroupMember {
   /** Open when the assignment is gone; whoever learns of it opens it, and the member's fiber acts on it. */
   readonly #lost = Effect.unsafeMakeLatch(false)
   #isLost = false
+  /** Another member has the name of this one. */
+  #fenced: FatalError | undefined
   #missedBeats = 0
+  /** What it was given last, and in which generation: told to a sticky assignor, also after it is given up. */
+  #assigned: ReadonlyArray<TopicPartition> = []
+  #assignedIn = -1
   /** The partition counts that this member assigned by, as the leader. */
   #counts: ReadonlyMap<string, number> | undefined
 
   constructor(
     cluster: Cluster,
     settings: GroupSettings,
-    topics: ReadonlySet<string>,
+    subscription: Subscription,
     coordinator: Coordinator,
     joinPool: ConnectionPool,
     pool: ConnectionPool,
@@ -96,7 +112,7 @@ export class GroupMember {
   ) {
     this.#cluster = cluster
     this.#settings = settings
-    this.#topics = topics
+    this.#subscription = subscription
     this.#coordinator = coordinator
     this.#joinPool = joinPool
     this.#pool = pool
@@ -107,11 +123,18 @@ export class GroupMember {
     return { memberId: this.#memberId, generationId: this.#generationId }
   }
 
+  /** Joins again: it subscribes to other topics. */
+  rejoin(): void {
+    this.#rejoin.unsafeOpen()
+  }
+
   /** A coordinator's answer says that this member, as it was when it sent `sent`, is not in the group. */
   membershipError(errorCode: number, sent: Membership): void {
     // While it joins, the next generation may have begun without its knowledge: what the join is answered decides.
     if (!this.#inGroup || !losesAssignment(errorCode, sent, this.membership)) return
-    if (errorCode !== code.illegalGeneration) this.#memberId = ""
+    // To join again would put the other one out.
+    if (errorCode === code.fencedInstanceId) this.#fenced = fenced(this.#settings)
+    else if (errorCode !== code.illegalGeneration) this.#memberId = ""
     this.#inGroup = false
     this.#isLost = true
     this.#lost.unsafeOpen()
@@ -124,8 +147,12 @@ export class GroupMember {
     let rejoins = 0
     return Effect.forever(
       Effect.gen(this, function*() {
-        yield* this.#revoke(revokedBeforeJoin(this.#settings.assignor.protocol, this.#events.owned(), this.#topics))
+        this.#events.onJoining()
+        yield* this.#revoke(
+          revokedBeforeJoin(protocolOf(this.#settings.assignors), this.#events.owned(), this.#subscription.names)
+        )
         if (this.#isLost) yield* this.#lose
+        if (this.#fenced !== undefined) return yield* Effect.fail(this.#fenced)
         const joined = yield* Effect.either(this.#joinAndSync)
         if (joined._tag === "Left") {
           if (isFatal(joined.left)) {
@@ -134,10 +161,12 @@ export class GroupMember {
           }
           this.#coordinator.forgetAfter(joined.left)
           failures++
+          this.#events.troubles.add("join", failures, joined.left.message)
           yield* logRetry(failures, `joining group ${this.#settings.groupId} failed: ${joined.left.message}`)
           return yield* pause(this.#cluster.settings, failures)
         }
         failures = 0
+        this.#events.troubles.clear("join")
         if (joined.right === "again") {
           return yield* ++rejoins > maxRejoins ? pause(this.#cluster.settings, rejoins - maxRejoins) : Effect.void
         }
@@ -149,7 +178,7 @@ export class GroupMember {
         yield* this.#events.assign(diff.added)
         this.#events.onJoined()
         yield* this.#revoke(diff.revoked)
-        if (!rejoinsAfterSync(this.#settings.assignor.protocol, diff)) yield* this.#rejoin.await
+        if (!rejoinsAfterSync(protocolOf(this.#settings.assignors), diff)) yield* this.#rejoin.await
       }) as Effect.Effect<void, FatalError>
     )
   })
@@ -172,7 +201,8 @@ export class GroupMember {
   /** Leaves the group, so that its partitions find their next owners at once. One attempt. */
   readonly leave: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
     this.#inGroup = false
-    if (this.#memberId === "") return Effect.void
+    // A static member's place waits for it to come back.
+    if (this.#memberId === "" || this.#settings.groupInstanceId !== null) return Effect.void
     const memberId = this.#memberId
     this.#memberId = ""
     this.#generationId = -1
@@ -180,7 +210,7 @@ export class GroupMember {
       Effect.flatMap(
         connection.request(LeaveGroup, {
           groupId: this.#settings.groupId,
-          members: [{ memberId, groupInstanceId: null, reason: "the consumer is closing" }]
+          members: [{ memberId, reason: "the consumer is closing" }]
         }),
         (response) =>
           response.errorCode === 0 ? Effect.void : Effect.fail(this.#error("LeaveGroup", response.errorCode))
@@ -209,10 +239,12 @@ export class GroupMember {
       connection.request(Heartbeat, {
         groupId: this.#settings.groupId,
         generationId: sent.generationId,
-        memberId: sent.memberId
+        memberId: sent.memberId,
+        groupInstanceId: this.#settings.groupInstanceId
       }, { timeout: beatTimeout(this.#settings) })).pipe(
         Effect.flatMap((response) => {
           if (response.errorCode !== 0) return Effect.fail(this.#error("Heartbeat", response.errorCode))
+          if (this.#missedBeats > 0) this.#events.troubles.clear("heartbeat")
           this.#missedBeats = 0
           return Effect.void
         }),
@@ -226,6 +258,7 @@ export class GroupMember {
           }
           if (errorCode !== undefined) this.membershipError(errorCode, sent)
           this.#missedBeats++
+          this.#events.troubles.add("heartbeat", this.#missedBeats, error.message)
           return logRetry(this.#missedBeats, `heartbeat failed: ${error.message}`)
         })
       )
@@ -237,15 +270,16 @@ export class GroupMember {
     function*() {
       this.#rejoin.unsafeClose()
       this.#inGroup = false
-      const { assignor, groupId, rebalanceTimeout, sessionTimeout } = this.#settings
+      const { assignors, groupId, groupInstanceId, rebalanceTimeout, sessionTimeout } = this.#settings
       const connection = yield* this.#coordinator.connection(this.#joinPool)
       const joined = yield* connection.request(JoinGroup, {
         groupId,
         sessionTimeoutMs: Duration.toMillis(sessionTimeout),
         rebalanceTimeoutMs: Duration.toMillis(rebalanceTimeout),
         memberId: this.#memberId,
+        groupInstanceId,
         protocolType,
-        protocols: [{ name: assignor.name, metadata: this.#subscription() }]
+        protocols: assignors.map(({ name }) => ({ name, metadata: this.#describeSelf(name) }))
       }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
       switch (joined.errorCode) {
         case 0:
@@ -260,6 +294,8 @@ export class GroupMember {
           return "again"
         case code.rebalanceInProgress:
           return "again"
+        case code.fencedInstanceId:
+          return yield* Effect.fail(fenced(this.#settings))
         default:
           return yield* Effect.fail(this.#error("JoinGroup", joined.errorCode))
       }
@@ -267,20 +303,29 @@ export class GroupMember {
       this.#generationId = joined.generationId
       this.#inGroup = true
       this.#counts = undefined
-      const assignments = joined.leader === joined.memberId && !joined.skipAssignment
-        ? yield* this.#assign(joined.members)
+      const assignor = assignors.find(({ name }) => name === joined.protocolName)
+      if (assignor === undefined) {
+        const problem = `an assignor that was not offered: ${joined.protocolName}`
+        return yield* Effect.fail(malformed(groupId, "the answer to JoinGroup", problem))
+      }
+      const assignments = joined.leader === joined.memberId
+        ? yield* this.#assign(assignor, joined.members)
         : []
       const synced = yield* connection.request(SyncGroup, {
         groupId,
         generationId: joined.generationId,
         memberId: joined.memberId,
+        groupInstanceId,
         protocolType,
         protocolName: assignor.name,
-        assignments
+        // A static leader that came back leaves everything as it is (KIP-814).
+        assignments: joined.skipAssignment ? [] : assignments
       }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
       switch (synced.errorCode) {
         case 0:
-          return yield* this.#decodeAssignment(synced.assignment)
+          this.#assigned = yield* this.#decodeAssignment(synced.assignment)
+          this.#assignedIn = joined.generationId
+          return this.#assigned
         case code.rebalanceInProgress:
           return "again"
         case code.unknownMemberId:
@@ -288,33 +333,47 @@ export class GroupMember {
           if (synced.errorCode === code.unknownMemberId) this.#memberId = ""
           yield* this.#lose
           return "again"
+        case code.fencedInstanceId:
+          return yield* Effect.fail(fenced(this.#settings))
         default:
           return yield* Effect.fail(this.#error("SyncGroup", synced.errorCode))
       }
     }
   )
 
-  #subscription(): Uint8Array {
-    const owned = new Map<string, Array<number>>()
-    for (const { partition, topic } of this.#events.owned()) {
-      let partitions = owned.get(topic)
-      if (partitions === undefined) owned.set(topic, partitions = [])
-      partitions.push(partition)
-    }
+  /** What the group's leader is told, as Java's client does it. */
+  #describeSelf(assignor: Assignor["name"]): Uint8Array {
     return encodeVersioned(ConsumerProtocolSubscription, subscriptionVersion, {
-      topics: Array.from(this.#topics).sort(),
-      ownedPartitions: Array.from(owned, ([topic, partitions]) => ({ topic, partitions })),
+      topics: Array.from(this.#subscription.names).sort(),
+      userData: this.#userData(assignor),
+      ownedPartitions: byTopic(this.#events.owned()),
       generationId: this.#generationId
     })
   }
 
+  #userData(assignor: Assignor["name"]): Uint8Array | null {
+    switch (assignor) {
+      case "cooperative-sticky":
+        return encodeMessage(CooperativeStickyAssignorUserData, 0, { generation: this.#generationId })
+      case "sticky":
+        return this.#assigned.length === 0 ? null : encodeMessage(StickyAssignorUserData, 1, {
+          previousAssignment: byTopic(this.#assigned),
+          generation: this.#assignedIn
+        })
+      case "range":
+      case "roundrobin":
+        return null
+    }
+  }
+
   /** As the leader: what each member gets. */
   #assign(
+    assignor: Assignor,
     members: ResponseOf<typeof JoinGroup>["members"]
   ): Effect.Effect<ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>, KafkaError> {
     return Effect.gen(this, function*() {
       const described = yield* Effect.try({
-        try: () => members.map(describe),
+        try: () => members.map((member) => describe(assignor, member)),
         catch: (cause) => malformed(this.#settings.groupId, "a member's subscription", cause)
       })
       const counts = new Map<string, number>()
@@ -328,21 +387,10 @@ export class GroupMember {
         counts.set(topic, metadata._tag === "Right" ? metadata.right.partitions.length : 0)
       }
       this.#counts = counts
-      const assignment = this.#settings.assignor.assign(described, counts)
-      return Array.from(assignment, ([memberId, partitions]) => {
-        const topics = new Map<string, Array<number>>()
-        for (const { partition, topic } of partitions) {
-          let list = topics.get(topic)
-          if (list === undefined) topics.set(topic, list = [])
-          list.push(partition)
-        }
-        return {
-          memberId,
-          assignment: encodeVersioned(ConsumerProtocolAssignment, 1, {
-            assignedPartitions: Array.from(topics, ([topic, partitions]) => ({ topic, partitions }))
-          })
-        }
-      })
+      return Array.from(assignor.assign(described, counts), ([memberId, partitions]) => ({
+        memberId,
+        assignment: encodeVersioned(ConsumerProtocolAssignment, 1, { assignedPartitions: byTopic(partitions) })
+      }))
     })
   }
 
@@ -353,7 +401,7 @@ export class GroupMember {
       try: () =>
         decodeVersioned(ConsumerProtocolAssignment, bytes).value.assignedPartitions.flatMap(({ partitions, topic }) =>
           partitions.map((partition) => ({ topic, partition }))
-        ).filter(({ topic }) => this.#topics.has(topic)),
+        ).filter(({ topic }) => this.#subscription.names.has(topic)),
       catch: (cause) => malformed(this.#settings.groupId, "the assignment", cause)
     })
   }
@@ -374,21 +422,55 @@ export class GroupMember {
   }
 }
 
+const fenced = ({ groupId, groupInstanceId }: GroupSettings): FatalError =>
+  new FatalError({
+    reason: { _tag: "FencedInstanceId", code: code.fencedInstanceId },
+    scope: "client",
+    message: `group ${groupId}: another member has joined as ${groupInstanceId}: each needs a name of its own`
+  })
+
 /** Short enough for a second heartbeat, over another connection, within the session: the first one may be in a silent one. */
 const beatTimeout = ({ heartbeatInterval, sessionTimeout }: GroupSettings): Duration.Duration => {
   const session = Duration.toMillis(sessionTimeout)
   return Duration.millis(Math.max(session / 4, session / 2 - Duration.toMillis(heartbeatInterval)))
 }
 
-const describe = (member: ResponseOf<typeof JoinGroup>["members"][number]): MemberDescription => {
-  const { value } = decodeVersioned(ConsumerProtocolSubscription, member.metadata)
-  return {
-    memberId: member.memberId,
-    groupInstanceId: member.groupInstanceId,
+const byTopic = (
+  topicPartitions: ReadonlyArray<TopicPartition>
+): ReadonlyArray<{ readonly topic: string; readonly partitions: ReadonlyArray<number> }> => {
+  const topics = new Map<string, Array<number>>()
+  for (const { partition, topic } of topicPartitions) {
+    const partitions = topics.get(topic)
+    if (partitions === undefined) topics.set(topic, [partition])
+    else partitions.push(partition)
+  }
+  return Array.from(topics, ([topic, partitions]) => ({ topic, partitions }))
+}
+
+const flat = (
+  topics: ReadonlyArray<{ readonly topic: string; readonly partitions: ReadonlyArray<number> }>
+): ReadonlyArray<TopicPartition> =>
+  topics.flatMap(({ partitions, topic }) => partitions.map((partition) => ({ topic, partition })))
+
+const describe = (
+  assignor: Assignor,
+  { groupInstanceId, memberId, metadata }: ResponseOf<typeof JoinGroup>["members"][number]
+): MemberDescription => {
+  const { value, version } = decodeVersioned(ConsumerProtocolSubscription, metadata)
+  const member = {
+    memberId,
+    groupInstanceId,
     topics: value.topics,
-    ownedPartitions: value.ownedPartitions.flatMap(({ partitions, topic }) =>
-      partitions.map((partition) => ({ topic, partition }))
-    ),
+    ownedPartitions: flat(value.ownedPartitions),
     generationId: value.generationId
   }
+  if (value.userData === null) return member
+  if (assignor.name === "sticky") {
+    const { generation, previousAssignment } = decodeStickyUserData(value.userData)
+    return { ...member, ownedPartitions: flat(previousAssignment), generationId: generation }
+  }
+  // Clients that are too old for the field in the subscription say it here (KIP-792).
+  return assignor.name === "cooperative-sticky" && version < 2 && value.userData.length >= 4
+    ? { ...member, generationId: decodePrefix(CooperativeStickyAssignorUserData, 0, value.userData).generation }
+    : member
 }

@@ -7,13 +7,12 @@ import type { KafkaError } from "../../KafkaError.ts"
 import { cancelable } from "../fiber.ts"
 import { fnv1a } from "../kernel/fnv1a.ts"
 import { type Keyed, KeyedQueue } from "../kernel/keyedQueue.ts"
-import { OffsetTracker } from "../kernel/offsetTracker.ts"
+import { OffsetTracker, type TrackerBounds } from "../kernel/offsetTracker.ts"
 import type { Pulled } from "./delivery.ts"
 import type { Handler } from "./handling.ts"
 import { type Fork, interruptAll, inVain, type Lanes, type OnFailure, PartitionLanes } from "./lanes.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { FetchedRecord } from "./record.ts"
-import { Signal } from "./signal.ts"
 
 /** Where chunks of a partition are handed in, and whether more is wanted. */
 export type Feed<E, R> = (
@@ -28,7 +27,7 @@ export interface KeyLanesOptions<E, R> {
   /** Without it, records wait for none. */
   readonly byKey: boolean
   /** How far a partition may be ahead of what can be committed of it. */
-  readonly bounds: () => { readonly maxRecords: number; readonly maxBytes: number }
+  readonly bounds: () => TrackerBounds
   /** What was handed in is committed already: it is handled whatever comes, but the loss of the partition. */
   readonly committedBefore: boolean
   readonly feed: Feed<E, R>
@@ -40,23 +39,35 @@ export interface KeyLanesOptions<E, R> {
 /** A partition in a run of this kind. */
 class Progress {
   readonly partition: AssignedPartition
-  readonly tracker: OffsetTracker
   readonly seed: number
+  /** Those of the generation that was handed in last. */
+  tracker!: OffsetTracker
+  #generation: number | undefined
   /** The last ticket whose handler was begun. */
   begun = -1
   /** No later ticket is begun; undefined while any is. */
   limit: number | undefined
   /** What is queued, or at work. */
   outstanding = 0
-  /** There is room again, or nothing outstanding, or the end. */
-  readonly changed = new Signal()
   /** A feed waits for room. */
   isFull = false
 
-  constructor(partition: AssignedPartition, tracker: OffsetTracker) {
+  constructor(partition: AssignedPartition) {
     this.partition = partition
-    this.tracker = tracker
     this.seed = fnv1a(new TextEncoder().encode(partition.topic))
+  }
+
+  /** What is handed in is of this generation: what came before counts no more once it is another one. */
+  enter(generation: number, bounds: () => TrackerBounds): void {
+    if (generation === this.#generation) return
+    this.#generation = generation
+    this.tracker = new OffsetTracker(-1, bounds())
+    this.begun = -1
+  }
+
+  /** Whether a record is one of those that the tracker has. */
+  tracks({ generation }: FetchedRecord): boolean {
+    return generation === this.#generation
   }
 }
 
@@ -114,9 +125,12 @@ export class KeyLanes<E, R> implements Lanes {
     this.#feeds = new PartitionLanes(
       fork,
       (partition, goesOn) => {
-        const progress = new Progress(partition, new OffsetTracker(-1, options.bounds()))
+        const progress = new Progress(partition)
         this.#partitions.set(partition, progress)
-        return options.feed(partition, goesOn, (pulled, wanted) => this.#offer(progress, pulled, 0, wanted))
+        return options.feed(partition, goesOn, (pulled, wanted) => {
+          progress.enter(pulled.generation, options.bounds)
+          return this.#offer(progress, pulled, 0, wanted)
+        })
       },
       onFailure
     )
@@ -176,14 +190,15 @@ export class KeyLanes<E, R> implements Lanes {
   #offer(progress: Progress, pulled: Pulled, from: number, goesOn: () => boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { nextOffset, records } = pulled
-      const { changed: { version }, seed, tracker } = progress
+      const { partition: { changed }, seed, tracker } = progress
+      const { version } = changed
       const { byKey } = this.#options
       for (let index = from; index < records.length; index++) {
         if (!goesOn()) return Effect.void
         if (!tracker.hasRoom) {
           progress.isFull = true
           this.#wakeOne()
-          return Effect.zipRight(progress.changed.wait(version), this.#offer(progress, pulled, index, goesOn))
+          return Effect.zipRight(changed.wait(version), this.#offer(progress, pulled, index, goesOn))
         }
         const record = records[index]!
         const { view } = record
@@ -284,10 +299,12 @@ export class KeyLanes<E, R> implements Lanes {
     return undefined
   }
 
-  #mayBegin({ progress, ticket }: Work): boolean {
-    const { status } = progress.partition
-    if (status === "ended" || this.#ended) return false
-    if ((status === "active" && !this.#stopping) || this.#options.committedBefore) return true
+  #mayBegin({ progress, record, ticket }: Work): boolean {
+    const { partition } = progress
+    if (partition.status === "ended" || this.#ended) return false
+    if (this.#options.committedBefore) return true
+    if (!partition.isCurrent(record.generation)) return false
+    if (partition.status === "active" && !this.#stopping) return true
     return ticket <= (progress.limit ??= progress.begun)
   }
 
@@ -299,33 +316,36 @@ export class KeyLanes<E, R> implements Lanes {
       return true
     })
     this.#wakeOne()
-    progress.changed.notify()
+    progress.partition.changed.notify()
   }
 
   #untilDone(progress: Progress): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { version } = progress.changed
+      const { changed } = progress.partition
+      const { version } = changed
       return progress.outstanding === 0
         ? Effect.void
-        : Effect.zipRight(progress.changed.wait(version), this.#untilDone(progress))
+        : Effect.zipRight(changed.wait(version), this.#untilDone(progress))
     })
   }
 
-  #done({ progress, ticket }: Work): void {
+  #done({ progress, record, ticket }: Work): void {
     const { partition, tracker } = progress
-    const before = tracker.oldest
-    // Lost meanwhile: another member has it, and will get the record again.
-    if (tracker.complete(ticket) && partition.status !== "ended") {
-      this.#options.onProgress(partition, tracker.watermark, tracker.oldest - before)
+    if (progress.tracks(record)) {
+      const before = tracker.oldest
+      // Lost meanwhile: another member has it, and will get the record again. Or it goes on elsewhere.
+      if (tracker.complete(ticket) && partition.isCurrent(record.generation)) {
+        this.#options.onProgress(partition, tracker.watermark, tracker.oldest - before)
+      }
     }
     this.#dropped(progress)
     if (progress.isFull && tracker.hasAmpleRoom) {
       progress.isFull = false
-      progress.changed.notify()
+      partition.changed.notify()
     }
   }
 
   #dropped(progress: Progress): void {
-    if (--progress.outstanding === 0) progress.changed.notify()
+    if (--progress.outstanding === 0) progress.partition.changed.notify()
   }
 }

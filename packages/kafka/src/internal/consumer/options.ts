@@ -1,31 +1,48 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-import type { AssignOptions, ConsumerOptions } from "../../Consumer.ts"
+import type { AssignOptions, ConsumerOptions, StartPosition as StartPositionInput } from "../../Consumer.ts"
 import { FatalError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { Check } from "../cluster/settings.ts"
 import type { Assignor } from "../kernel/assignor.ts"
-import { cooperativeStickyAssignor } from "../kernel/assignorCooperativeSticky.ts"
-import { rangeAssignor } from "../kernel/assignorRange.ts"
+import { assignors } from "../kernel/assignors.ts"
 import { validateTopicName } from "../kernel/topicName.ts"
+import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import type { CommitSettings } from "./committer.ts"
+import type { StartPosition, StartSettings } from "./start.ts"
+import { Subscription } from "./subscription.ts"
 
 /** How records are fetched; checked. */
 export interface FetchSettings {
-  readonly topics: ReadonlyMap<string, Topic.Any>
+  readonly subscription: Subscription
   readonly readCommitted: boolean
   readonly maxWait: Duration.Duration
   readonly minBytes: number
   readonly partitionBytes: number
   readonly bufferBytes: number
   readonly reset: "earliest" | "latest" | "fail"
+  readonly start: StartSettings
+}
+
+/** A hook of the application. */
+export type Hook = ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown>) | undefined
+
+/** What the application wants to do when its partitions change. */
+export interface Hooks {
+  readonly assigned: Hook
+  readonly revoked: Hook
+  readonly lost: Hook
 }
 
 /** A group member's options, checked, with their defaults. */
 export interface GroupSettings extends CommitSettings {
   readonly groupId: string
-  readonly assignor: Assignor
+  /** In the order of preference. */
+  readonly assignors: ReadonlyArray<Assignor>
+  /** The name of a static member. */
+  readonly groupInstanceId: string | null
+  readonly hooks: Hooks
   readonly sessionTimeout: Duration.Duration
   readonly heartbeatInterval: Duration.Duration
   readonly rebalanceTimeout: Duration.Duration
@@ -37,12 +54,18 @@ const mib = 1024 * 1024
 /** What an int32 of the protocol can hold: bytes, or milliseconds. */
 const maxInt32 = 2 ** 31 - 1
 
-const parseTopics = (owner: string, topics: ReadonlyArray<Topic.Any>) =>
+const parseTopics = (owner: string, topics: ReadonlyArray<Topic.AnySource>) =>
   Effect.gen(function*() {
     const check = new Check(owner)
     if (!Array.isArray(topics) || topics.length === 0) return yield* check.fail("topics", "is empty")
     const byName = new Map<string, Topic.Any>()
-    for (const topic of topics) {
+    const patterns: Array<Topic.TopicPattern<any, any>> = []
+    for (const topic of topics as ReadonlyArray<Topic.AnySource>) {
+      if ("pattern" in topic) {
+        if (!(topic.pattern instanceof RegExp)) return yield* check.fail("topics", "has a pattern that is no RegExp")
+        patterns.push(topic)
+        continue
+      }
       const problem = validateTopicName(topic.name)
       if (problem !== undefined) {
         return yield* Effect.fail(
@@ -56,23 +79,62 @@ const parseTopics = (owner: string, topics: ReadonlyArray<Topic.Any>) =>
       if (byName.has(topic.name)) return yield* check.fail("topics", `names "${topic.name}" twice`)
       byName.set(topic.name, topic)
     }
-    return byName
+    return new Subscription(byName, patterns)
   })
 
-const parseFetch = (
+/** Checks a place to start at, given as `option`. */
+export const parseStart = (
   owner: string,
-  options: Pick<ConsumerOptions<any>, "topics" | "fetch" | "isolation">,
-  reset: FetchSettings["reset"]
+  option: string,
+  start: StartPositionInput
+): Effect.Effect<StartPosition, FatalError> => {
+  const check = new Check(owner)
+  if (start === "earliest" || start === "latest") return Effect.succeed(start)
+  if (typeof start === "object" && start !== null && "offset" in start) {
+    const offset = Number(start.offset)
+    return Number.isSafeInteger(offset) && offset >= 0 && typeof start.offset !== "string"
+      ? Effect.succeed({ offset })
+      : check.fail(option, `has an offset that is none: ${String(start.offset)}`)
+  }
+  if (typeof start === "object" && start !== null && "timestamp" in start) {
+    const timestamp = Number(start.timestamp)
+    return Number.isSafeInteger(timestamp) && timestamp >= 0 && typeof start.timestamp !== "string"
+      ? Effect.succeed({ timestamp })
+      : check.fail(option, `has a timestamp that is no whole number of milliseconds: ${String(start.timestamp)}`)
+  }
+  return check.fail(
+    option,
+    `must be "earliest", "latest", { offset }, { timestamp } or, of a new consumer, { store }, got ${String(start)}`
+  )
+}
+
+/** Gives the application's effects what there was where the consumer was made. */
+type Provide<R> = <A, E>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E>
+
+const parseFetch = <R>(
+  owner: string,
+  options: Pick<ConsumerOptions<any, R>, "topics" | "fetch" | "isolation" | "from" | "reset">,
+  defaultFrom: StartPosition | undefined,
+  provide: Provide<R>
 ): Effect.Effect<FetchSettings, FatalError> =>
   Effect.gen(function*() {
     const check = new Check(owner)
+    const { from } = options
+    const isStore = typeof from === "object" && from !== null && "store" in from
+    if (isStore && typeof from.store !== "function") return yield* check.fail("from", "has a store that is no function")
+    const start = from === undefined || isStore ? defaultFrom : yield* parseStart(owner, "from", from)
+    const reset = yield* check.oneOf("reset", options.reset, start === "latest" ? "latest" : "earliest", [
+      "earliest",
+      "latest",
+      "fail"
+    ])
     const fetch = options.fetch ?? {}
     const isolation = yield* check.oneOf("isolation", options.isolation, "read_committed", [
       "read_committed",
       "read_uncommitted"
     ])
     return {
-      topics: yield* parseTopics(owner, options.topics),
+      subscription: yield* parseTopics(owner, options.topics),
       readCommitted: isolation === "read_committed",
       // Without a wait, or with nothing to wait for, an idle consumer would ask without a pause.
       maxWait: yield* millis(check, "fetch.maxWait", fetch.maxWait, "500 millis", 1),
@@ -82,7 +144,11 @@ const parseFetch = (
         max: maxInt32
       }),
       bufferBytes: yield* check.integer("fetch.bufferBytes", fetch.bufferBytes, 64 * mib, { min: 1, max: maxInt32 }),
-      reset
+      reset,
+      start: {
+        load: isStore ? (partitions) => provide(from.store(partitions)) : undefined,
+        otherwise: isStore ? reset : start ?? reset
+      }
     }
   })
 
@@ -101,7 +167,7 @@ const millis = (
       : check.fail(option, `must be at most ${maxInt32} milliseconds, got ${Duration.format(duration)}`)
   })
 
-const parseCommit = (check: Check, options: ConsumerOptions<any>): Effect.Effect<CommitSettings, FatalError> =>
+const parseCommit = (check: Check, options: ConsumerOptions<any, any>): Effect.Effect<CommitSettings, FatalError> =>
   Effect.gen(function*() {
     const { backoff, maxBackoff, times } = options.commitRetry ?? {}
     return {
@@ -114,22 +180,39 @@ const parseCommit = (check: Check, options: ConsumerOptions<any>): Effect.Effect
         : yield* millis(check, "commitRetry.maxBackoff", maxBackoff, 0, 1)
     }
   })
+const hook = <R>(
+  provide: Provide<R>,
+  own: ((partitions: ReadonlyArray<TopicPartition>) => Effect.Effect<unknown, unknown, R>) | undefined
+): Hook => own === undefined ? undefined : (partitions) => provide(Effect.suspend(() => own(partitions)))
 
 /** Checks a group member's options; nothing is sent before. */
-export const parseGroup = (
-  options: ConsumerOptions<any>
+export const parseGroup = <R>(
+  options: ConsumerOptions<any, R>,
+  provide: Provide<R>
 ): Effect.Effect<readonly [GroupSettings, FetchSettings], FatalError> =>
   Effect.gen(function*() {
     const check = new Check("Consumer")
     if (typeof options.groupId !== "string" || options.groupId === "") {
       return yield* check.fail("groupId", "is empty")
     }
-    const reset = yield* check.oneOf("reset", options.reset, "earliest", ["earliest", "latest", "fail"])
-    const fetch = yield* parseFetch("Consumer", options, reset)
-    const assignor = yield* check.oneOf("assignor", options.assignor, "cooperative-sticky", [
-      "cooperative-sticky",
-      "range"
-    ])
+    const fetch = yield* parseFetch("Consumer", options, undefined, provide)
+    const given = options.assignor ?? "cooperative-sticky"
+    const names: ReadonlyArray<Assignor["name"]> = typeof given === "string" ? [given] : given
+    if (!Array.isArray(given) && typeof given !== "string") {
+      return yield* check.fail("assignor", "is not a name or names")
+    }
+    if (names.length === 0) return yield* check.fail("assignor", "is empty")
+    for (const name of names) {
+      yield* check.oneOf("assignor", name, name, Object.keys(assignors) as Array<Assignor["name"]>)
+    }
+    if (new Set(names).size < names.length) return yield* check.fail("assignor", "names one twice")
+    const { groupInstanceId } = options
+    if (groupInstanceId !== undefined) {
+      const problem = typeof groupInstanceId === "string" ? validateTopicName(groupInstanceId) : "it is not a string"
+      if (problem !== undefined) {
+        return yield* check.fail("groupInstanceId", problem.replace(/^.*: it /, "").replace(/^it /, ""))
+      }
+    }
     const sessionTimeout = yield* millis(check, "sessionTimeout", options.sessionTimeout, "45 seconds", 1)
     const heartbeatInterval = yield* millis(check, "heartbeatInterval", options.heartbeatInterval, "3 seconds", 1)
     if (Duration.greaterThanOrEqualTo(heartbeatInterval, sessionTimeout)) {
@@ -137,7 +220,13 @@ export const parseGroup = (
     }
     return [{
       groupId: options.groupId,
-      assignor: assignor === "range" ? rangeAssignor : cooperativeStickyAssignor,
+      assignors: names.map((name) => assignors[name]),
+      groupInstanceId: groupInstanceId ?? null,
+      hooks: {
+        assigned: hook(provide, options.onAssigned),
+        revoked: hook(provide, options.onRevoked),
+        lost: hook(provide, options.onLost)
+      },
       sessionTimeout,
       heartbeatInterval,
       rebalanceTimeout: yield* millis(check, "rebalanceTimeout", options.rebalanceTimeout, "1 minute", 1),
@@ -148,17 +237,29 @@ export const parseGroup = (
   })
 
 /** Checks the options of a consumer without a group. */
-export const parseAssign = (options: AssignOptions<any>): Effect.Effect<FetchSettings, FatalError> =>
+export const parseAssign = <R>(
+  options: AssignOptions<any, R>,
+  provide: Provide<R>
+): Effect.Effect<FetchSettings, FatalError> =>
   Effect.gen(function*() {
     const check = new Check("Consumer.assign")
-    const from = yield* check.oneOf("from", options.from, "earliest", ["earliest", "latest"])
     const { partitions } = options
     if (partitions !== undefined) {
       if (!Array.isArray(partitions) || partitions.length === 0) return yield* check.fail("partitions", "is empty")
-      for (const partition of partitions) {
+      const names = new Set(Array.isArray(options.topics) ? options.topics.map(({ name }) => name) : [])
+      const keys = new Set<string>()
+      for (const each of partitions as ReadonlyArray<number | TopicPartition>) {
+        const { partition, topic } = typeof each === "object" && each !== null ? each : { partition: each, topic: "" }
         yield* check.integer("partitions", partition, -1, { min: 0, max: maxInt32 })
+        if (topic !== "" && !names.has(topic)) return yield* check.fail("partitions", `names "${topic}", not in topics`)
+        for (const name of topic === "" ? names : [topic]) {
+          const key = topicPartitionKey({ topic: name, partition })
+          if (keys.has(key)) return yield* check.fail("partitions", "names one twice")
+          keys.add(key)
+        }
       }
-      if (new Set(partitions).size < partitions.length) return yield* check.fail("partitions", "names one twice")
     }
-    return yield* parseFetch("Consumer.assign", options, from)
+    const fetch = yield* parseFetch("Consumer.assign", options, "earliest", provide)
+    if (fetch.subscription.hasPatterns) return yield* check.fail("topics", "has a pattern: name the topics")
+    return fetch
   })

@@ -1,19 +1,22 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 
-import { FatalError, type KafkaError } from "../../KafkaError.ts"
+import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
-import type { Fibers } from "../fiber.ts"
+import { bounded, type Fibers } from "../fiber.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import type { Committer } from "./committer.ts"
 import type { Coordinator } from "./coordinator.ts"
 import type { FetchSettings, GroupSettings } from "./options.ts"
 import { AssignedPartition } from "./partition.ts"
-import { committedOffsets, listOffset } from "./positions.ts"
+import { committedOffsets, type FoundPosition, type KnownPosition } from "./positions.ts"
 import type { Run } from "./run.ts"
+import type { Sight } from "./sight.ts"
 import type { Source } from "./source.ts"
+import { noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
 
 /** What ownership needs of its consumer. */
 export interface OwnershipContext {
@@ -21,6 +24,7 @@ export interface OwnershipContext {
   readonly fetch: FetchSettings
   readonly cluster: Cluster
   readonly source: Source
+  readonly sight: Sight
   readonly coordinator: Coordinator
   readonly committer: Committer
   /** For finding start positions. */
@@ -48,50 +52,67 @@ export class Ownership {
       if (added.length === 0) return Effect.void
       const { fetch, fibers, source } = this.#context
       const partitions = added.map(({ partition, topic }) =>
-        new AssignedPartition(fetch.topics.get(topic)!, partition, generationId)
+        new AssignedPartition(fetch.subscription.definition(topic), partition, generationId)
       )
       for (const partition of partitions) {
         this.#owned.set(partition.key, partition)
         // Not fetched before it is started, but counted: the first that starts must not take the others' share.
         source.fetcher.add(partition)
       }
-      return Effect.asVoid(fibers.fork(Effect.catchAll(
-        this.#start(partitions),
-        (error) => Effect.sync(() => this.#context.source.delivery.stop(error))
-      )))
+      this.#context.sight.assigned()
+      this.#context.sight.publish({ _tag: "Assigned", partitions: plain(partitions), generation: generationId })
+      return Effect.zipRight(
+        this.#runHook("onAssigned", partitions),
+        fibers.fork(Effect.catchAll(
+          this.#start(partitions),
+          (error) => Effect.sync(() => this.#context.source.delivery.stop(error))
+        ))
+      )
     })
   }
 
   /** Finds where each partition starts, and starts it. */
   #start(partitions: ReadonlyArray<AssignedPartition>): Effect.Effect<void, KafkaError> {
-    const { cluster, committer, coordinator, fetch, group, source } = this.#context
+    const { cluster, committer, coordinator, fetch, group, sight, source } = this.#context
     const { delivery, fetcher, lookups } = source
-    const startAt = (partition: AssignedPartition, offset: number, committed: number | null) => {
+    const { load, otherwise } = fetch.start
+    const startAt = (partition: AssignedPartition, found: KnownPosition, committed: number | null, atEnd = false) => {
       if (partition.status !== "active") return
-      partition.start(offset, committed)
-      if (committed === null && fetch.reset === "latest") {
+      partition.start(partition.sought ?? found, committed)
+      if (atEnd && partition.sought === undefined) {
         // Else a restart before the first commit would skip what came meanwhile.
-        partition.settle(offset)
+        partition.settle(found.offset)
         committer.request()
       }
+      sight.onProgress()
       delivery.add(partition)
       fetcher.add(partition)
       this.#context.run()?.start(partition)
     }
     return Effect.gen(function*() {
-      const committed = yield* untilFatal(
-        cluster.settings,
-        committedOffsets(group.groupId, coordinator, lookups, partitions)
-      )
+      const known = yield* (load === undefined
+        ? untilFatal(cluster.settings, committedOffsets(group.groupId, coordinator, lookups, partitions))
+        : storedOffsets(load, partitions))
       yield* Effect.forEach(partitions, (partition) => {
-        const offset = committed.get(partition.key)
-        if (offset !== undefined) return Effect.sync(() => startAt(partition, offset, offset))
-        if (fetch.reset === "fail") return Effect.fail(noOffset(group.groupId, partition))
+        const position = known.get(partition.key)
+        if (position !== undefined) {
+          return Effect.sync(() => startAt(partition, position, load === undefined ? position.offset : null))
+        }
+        const whose = load === undefined ? `group ${group.groupId}` : "the store"
         // A partition whose leader does not answer holds up no other.
-        const start = Effect.suspend(() =>
-          partition.status === "active" ? listOffset(cluster, lookups, partition, fetch) : Effect.succeed(0)
+        const start: Effect.Effect<FoundPosition | undefined, KafkaError> = Effect.suspend(() =>
+          partition.status === "active"
+            ? startOtherwise(cluster, lookups, partition, fetch, otherwise, whose)
+            : Effect.succeed(undefined)
         )
-        return Effect.map(untilFatal(cluster.settings, start), (offset) => startAt(partition, offset, null))
+        return Effect.flatMap(untilFatal(cluster.settings, start), (found) => {
+          if (found === undefined) return Effect.void
+          startAt(partition, found, null, found.atEnd)
+          sight.onReset(noOffsetReset(partition, found))
+          const message =
+            `topic ${partition.topic}, partition ${partition.partition}: ${whose} has no offset; begins at ${found.offset}`
+          return otherwise === "earliest" ? Effect.logDebug(message) : Effect.logInfo(message)
+        })
       }, { concurrency: "unbounded", discard: true })
     })
   }
@@ -99,7 +120,7 @@ export class Ownership {
   /** Lets what was delivered be processed and committed, up to the bound; nothing of it is delivered afterwards. */
   revoke(revoked: ReadonlyArray<TopicPartition>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const { committer, group, source } = this.#context
+      const { committer, source } = this.#context
       const partitions = revoked.flatMap((each) => this.#owned.get(topicPartitionKey(each)) ?? [])
       if (partitions.length === 0) return Effect.void
       for (const partition of partitions) {
@@ -107,8 +128,8 @@ export class Ownership {
         source.delivery.remove(partition)
       }
       // Without time left to join, this member would be out of the group.
-      const bound = Duration.min(group.drainTimeout, Duration.times(group.rebalanceTimeout, 0.5))
-      return Effect.zipRight(this.#processed(partitions), committer.flush(partitions)).pipe(
+      const bound = this.#withinRebalance(0.5)
+      const drained = this.#processed(partitions).pipe(
         Effect.interruptible,
         Effect.timeoutOption(bound),
         Effect.flatMap((done) =>
@@ -117,10 +138,65 @@ export class Ownership {
               Duration.format(bound)
             }: what was delivered and not committed is delivered again`
           )
-        ),
-        Effect.ensuring(Effect.suspend(() => this.end(partitions)))
+        )
+      )
+      const commitBound = this.#withinRebalance(0.2)
+      const flushed = committer.flush(partitions).pipe(
+        Effect.interruptible,
+        Effect.timeoutOption(commitBound),
+        Effect.flatMap((done) =>
+          Option.isSome(done) ? Effect.void : Effect.logWarning(
+            `not all of ${partitions.length} revoked partitions was committed within ${Duration.format(commitBound)}`
+          )
+        )
+      )
+      return drained.pipe(
+        Effect.zipRight(this.#runHook("onRevoked", partitions)),
+        Effect.zipRight(flushed),
+        Effect.onExit((exit) => {
+          // Cut short: all is lost.
+          const _tag = Exit.isSuccess(exit) ? "Revoked" : "Lost"
+          this.#context.sight.publish({ _tag, partitions: plain(partitions) })
+          return Effect.zipRight(
+            this.end(partitions),
+            _tag === "Lost" ? this.#runHook("onLost", partitions) : Effect.void
+          )
+        })
       )
     })
+  }
+
+  /** The consumer closes, and gives all up: what was processed of it is to be committed after this. */
+  readonly revokedByClose: Effect.Effect<void> = Effect.suspend(() => {
+    const partitions = Array.from(this.#owned.values())
+    if (partitions.length === 0) return Effect.void
+    return Effect.zipRight(
+      this.#runHook("onRevoked", partitions),
+      Effect.sync(() => this.#context.sight.publish({ _tag: "Revoked", partitions: plain(partitions) }))
+    )
+  })
+
+  #withinRebalance(share: number): Duration.Duration {
+    const { drainTimeout, rebalanceTimeout } = this.#context.group
+    return Duration.min(drainTimeout, Duration.times(rebalanceTimeout, share))
+  }
+
+  /** The application's own, which may neither fail nor hold up a rebalance. */
+  #runHook(
+    name: "onAssigned" | "onRevoked" | "onLost",
+    partitions: ReadonlyArray<AssignedPartition>
+  ): Effect.Effect<void> {
+    const { groupId, hooks } = this.#context.group
+    const hook = { onAssigned: hooks.assigned, onRevoked: hooks.revoked, onLost: hooks.lost }[name]
+    if (hook === undefined) return Effect.void
+    const bound = this.#withinRebalance(0.25)
+    return Effect.suspend(() => bounded(Effect.exit(hook(plain(partitions))), bound)).pipe(
+      Effect.flatMap(Option.match({
+        onNone: () => Effect.logError(`group ${groupId}: ${name} did not end within ${Duration.format(bound)}`),
+        onSome: (exit) =>
+          Exit.isSuccess(exit) ? Effect.void : Effect.logError(`group ${groupId}: ${name} failed`, exit.cause)
+      }))
+    )
   }
 
   /** Waits until all that was delivered of these is processed, as far as that can be seen. */
@@ -133,7 +209,7 @@ export class Ownership {
       const delivered = partitions.flatMap((partition) =>
         partition.deliveredEnd === undefined || !delivery.isRead(partition)
           ? []
-          : [{ partition, offset: partition.deliveredEnd }]
+          : [{ partition, generation: partition.generation, offset: partition.deliveredEnd }]
       )
       return Effect.ignore(this.#context.committer.commit(delivered))
     })
@@ -143,13 +219,25 @@ export class Ownership {
 
   /** All is lost: others may own it already. */
   lose(): Effect.Effect<void> {
+    return this.#lose(() => true, (count) => `this member is no longer in it; ${count} partitions are lost`)
+  }
+
+  /** Topics were deleted: nothing of them can be processed or committed any more. */
+  loseTopics(topics: ReadonlyArray<string>): Effect.Effect<void> {
+    return this.#lose(
+      ({ topic }) => topics.includes(topic),
+      (count) => `${topics.join(", ")}: there is no such topic any more; ${count} partitions are lost`
+    )
+  }
+
+  #lose(which: (partition: AssignedPartition) => boolean, why: (count: number) => string): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const partitions = Array.from(this.#owned.values())
-      return partitions.length === 0 ? Effect.void : Effect.zipRight(
-        Effect.logWarning(
-          `group ${this.#context.group.groupId}: this member is no longer in it; ${partitions.length} partitions are lost`
-        ),
-        this.end(partitions)
+      const partitions = Array.from(this.#owned.values()).filter(which)
+      if (partitions.length === 0) return Effect.void
+      this.#context.sight.publish({ _tag: "Lost", partitions: plain(partitions) })
+      return Effect.zipRight(
+        Effect.logWarning(`group ${this.#context.group.groupId}: ${why(partitions.length)}`),
+        Effect.zipRight(this.end(partitions), this.#runHook("onLost", partitions))
       )
     })
   }
@@ -163,6 +251,7 @@ export class Ownership {
         source.delivery.remove(partition)
         if (this.#owned.get(partition.key) === partition) this.#owned.delete(partition.key)
       }
+      this.#context.sight.assigned()
       committer.checkWaiters()
       const run = this.#context.run()
       return run === undefined
@@ -172,9 +261,5 @@ export class Ownership {
   }
 }
 
-const noOffset = (groupId: string, { partition, topic }: AssignedPartition): FatalError =>
-  new FatalError({
-    reason: { _tag: "OffsetOutOfRange", topic, partition },
-    scope: "partition",
-    message: `group ${groupId} has no offset for topic ${topic}, partition ${partition}, and \`reset\` is "fail"`
-  })
+const plain = (partitions: ReadonlyArray<AssignedPartition>): ReadonlyArray<TopicPartition> =>
+  partitions.map(({ partition, topic }) => ({ topic, partition }))

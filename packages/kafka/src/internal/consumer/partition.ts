@@ -1,21 +1,26 @@
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
-import { endOffset } from "../kernel/endOffset.ts"
+import { endPosition } from "../kernel/endPosition.ts"
 import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Decoding, takesEffects } from "./decoding.ts"
+import type { KnownPosition } from "./positions.ts"
 import { decodeRecord, FetchedRecord } from "./record.ts"
 import { Signal } from "./signal.ts"
 
 /** The most records that one pull gives. */
 const maxChunk = 4096
+/** The generation of partitions that are read without a group: nothing of them is settled. */
+export const noGeneration = -1
 /** What is damaged is fetched again so often before it counts as damaged in the log. */
 const maxRefetches = 3
 
 /** Records of one partition that a consumer was given, in their order. */
 export interface DeliveredChunk {
   readonly records: ReadonlyArray<FetchedRecord>
+  /** In which they were delivered. */
+  readonly generation: number
   /** What comes after them in the log. */
   readonly nextOffset: number
 }
@@ -42,13 +47,25 @@ export class AssignedPartition {
   readonly definition: Topic.Any
   readonly partition: number
   readonly key: string
-  /** The generation in which it was assigned. */
-  readonly generation: number
+  /** The generation in which it was assigned, or a number below 0 of its own since it was repositioned. */
+  #generation: number
+  readonly #assignedIn: number
+  #repositions = 0
   /** Records came, or the status changed. */
   readonly changed = new Signal()
   status: "active" | "draining" | "ended" = "active"
+  /** Not fetched and not delivered for now. */
+  paused = false
   /** Where to fetch next; undefined while nothing is to be fetched: before it is started, and once it has failed. */
   fetchOffset: number | undefined
+  /** Of the leader that took the record before `fetchOffset`; -1 for unknown. */
+  fetchEpoch = -1
+  /** The newest leader that is known to have the log up to `fetchOffset`; -1 for none. */
+  validatedEpoch = -1
+  /** The version of the metadata that was found to be older than `fetchEpoch`. */
+  staleSince: number | undefined
+  /** Where the log ended when the broker last said so; none before it did. */
+  logEnd: number | undefined
   /** Not to be fetched before, in milliseconds. */
   retryAt = 0
   failures = 0
@@ -60,6 +77,10 @@ export class AssignedPartition {
   /** The largest `#next` so far, from which a reader that begins again goes back; -1 before the start. */
   #furthest = -1
   #startOffset = 0
+  /** Where the leader's epoch changed in what was delivered, the newest last. */
+  #epochs: Array<{ readonly from: number; readonly leaderEpoch: number }> = []
+  /** Where to start in the place of what the group has committed. */
+  #sought: KnownPosition | undefined
   #buffers: Array<{ readonly reader: RecordsReader; readonly from: number; readonly bytes: number }> = []
   #refetches = 0
   /** What comes next, while its deserializers run. */
@@ -71,7 +92,8 @@ export class AssignedPartition {
   constructor(definition: Topic.Any, partition: number, generation: number) {
     this.definition = definition
     this.partition = partition
-    this.generation = generation
+    this.#generation = generation
+    this.#assignedIn = generation
     this.key = topicPartitionKey({ topic: definition.name, partition })
     this.#takesEffects = takesEffects(definition)
   }
@@ -80,14 +102,64 @@ export class AssignedPartition {
     return this.definition.name
   }
 
+  /** What the records that are delivered now are told from earlier ones by. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Whether what was delivered in a generation may still be settled. */
+  isCurrent(generation: number): boolean {
+    return this.status !== "ended" && this.#generation === generation
+  }
+
   /** Where to start, and what the group has committed. */
-  start(offset: number, committed: number | null): void {
+  start({ leaderEpoch, offset, validatedEpoch = leaderEpoch }: KnownPosition, committed: number | null): void {
     this.fetchOffset = offset
+    this.fetchEpoch = leaderEpoch
+    this.validatedEpoch = validatedEpoch
     this.#next = offset
     this.#recordsEnd = offset
     this.#furthest = offset
     this.#startOffset = offset
+    this.#epochs = [{ from: offset, leaderEpoch }]
     this.commit = makePartitionCommit(committed)
+  }
+
+  /**
+   * Goes on at another position, by the application's wish. What was delivered before can neither be settled nor
+   * committed any more. Before the start it is taken note of, for {@link sought}. Gives the bytes that are no longer held.
+   */
+  seek(position: KnownPosition): number {
+    if (!this.isStarted) {
+      this.#sought = position
+      return 0
+    }
+    return this.#reposition(position)
+  }
+
+  /** Where it was told to start before it was. */
+  get sought(): KnownPosition | undefined {
+    return this.#sought
+  }
+
+  #reposition(position: KnownPosition): number {
+    const bytes = this.#drop()
+    // Apart from every generation, and from what the same partition had in others.
+    this.#generation = -((this.#assignedIn + 1) * 2 ** 20 + ++this.#repositions + 1)
+    this.#failure = undefined
+    this.#refetches = 0
+    this.start(position, null)
+    this.changed.notify()
+    return bytes
+  }
+
+  /** Where delivery goes on. */
+  get position(): number {
+    return this.#next
+  }
+
+  #epochBefore(offset: number): number {
+    return this.#epochs.findLast(({ from }) => from < offset)?.leaderEpoch ?? this.#epochs[0]!.leaderEpoch
   }
 
   /** Whether it is known where it starts. */
@@ -100,7 +172,8 @@ export class AssignedPartition {
     // A position that was not delivered can only be a mistake, or that of a log that is gone: it would skip records.
     const position = Math.max(this.#startOffset, Math.min(offset, this.#furthest))
     const end = position < this.#recordsEnd ? position : Math.max(position, this.#next)
-    this.commit = settle(this.commit, end, -1, metadata)
+    this.commit = settle(this.commit, end, this.#epochBefore(end), metadata)
+    while (this.#epochs.length > 1 && this.#epochs[1]!.from < end) this.#epochs.shift()
     return position
   }
 
@@ -130,18 +203,38 @@ export class AssignedPartition {
    * Goes on elsewhere, since the log does not have what comes after `offset`.
    * Gives the bytes that are no longer held.
    */
-  reset(offset: number, start: number): number {
+  reset(offset: number, start: KnownPosition): number {
     const isSettled = this.#buffers.length === 0 && this.#settledOffset >= this.#recordsEnd
-    if (start > offset && !isSettled) {
+    if (start.offset > offset && !isSettled) {
       // The log's beginning was deleted: what is in hand is still to be processed, and settles what comes next.
-      this.fetchOffset = start
+      this.fetchOffset = start.offset
+      this.fetchEpoch = start.leaderEpoch
+      this.validatedEpoch = start.validatedEpoch ?? start.leaderEpoch
       return 0
     }
     // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
     // lost if nothing follows.
-    const bytes = this.#drop()
-    this.start(start, null)
-    this.settle(start)
+    const bytes = this.#reposition(start)
+    this.settle(start.offset)
+    return bytes
+  }
+
+  /**
+   * The log was cut off at `end`, as its new leader says, where it goes on otherwise: what was fetched is dropped, and
+   * what was delivered and is not settled can no longer be: of that, a group member is given again what is before that
+   * place. Gives the bytes that are no longer held.
+   */
+  truncate(end: KnownPosition): number {
+    if (end.offset >= this.#next) {
+      const bytes = this.#goTo(this.#next)
+      this.validatedEpoch = end.validatedEpoch ?? end.leaderEpoch
+      return bytes
+    }
+    const settled = this.#settledOffset
+    const goesOnBefore = this.#assignedIn !== noGeneration && settled < end.offset
+    const position = goesOnBefore ? { ...end, offset: settled, leaderEpoch: this.#epochBefore(settled) } : end
+    const bytes = this.#reposition(position)
+    this.settle(position.offset)
     return bytes
   }
 
@@ -149,7 +242,10 @@ export class AssignedPartition {
   fetched({ bytes, highWatermark, options }: FetchedBytes): boolean {
     if (this.status !== "active" || options.fetchOffset !== this.fetchOffset) return false
     this.failures = 0
-    const end = endOffset(bytes, options.fetchOffset)
+    const { leaderEpoch, offset: end } = endPosition(bytes, {
+      offset: options.fetchOffset,
+      leaderEpoch: this.fetchEpoch
+    })
     if (end > highWatermark && highWatermark >= 0) {
       // A batch's checksum does not cover its offset: only the log's end shows that it is wrong. A broker may read its
       // high watermark a moment before the records, so this may also be nothing: the next answer tells.
@@ -158,6 +254,7 @@ export class AssignedPartition {
     }
     this.#buffers.push({ reader: new RecordsReader(bytes, options), from: options.fetchOffset, bytes: bytes.length })
     this.fetchOffset = end
+    this.fetchEpoch = leaderEpoch
     this.changed.notify()
     return true
   }
@@ -170,7 +267,7 @@ export class AssignedPartition {
     released: Released,
     undecodable: "fail" | "give" = "fail"
   ): DeliveredChunk | Decoding | KafkaError | undefined {
-    if (this.status !== "active") return undefined
+    if (this.status !== "active" || this.paused) return undefined
     if (this.#decoding !== undefined) {
       const delivered = this.#decoded(this.#decoding, released, undecodable)
       if (delivered !== undefined) return delivered
@@ -200,6 +297,7 @@ export class AssignedPartition {
 
   #deliver(chunk: RecordChunk, released: Released, undecodable: "fail" | "give"): DeliveredChunk | undefined {
     this.#refetches = 0
+    this.#noteEpoch(chunk)
     const records: Array<FetchedRecord> = new Array(chunk.records.length)
     for (let i = 0; i < records.length; i++) {
       const view = chunk.records[i]!
@@ -216,6 +314,11 @@ export class AssignedPartition {
     return this.#delivered(records, chunk.nextOffset)
   }
 
+  #noteEpoch({ leaderEpoch, records }: RecordChunk): void {
+    const newest = this.#epochs[this.#epochs.length - 1]!
+    if (leaderEpoch !== newest.leaderEpoch) this.#epochs.push({ from: records[0]!.offset, leaderEpoch })
+  }
+
   #decoded(
     decoding: Decoding,
     released: Released,
@@ -224,6 +327,7 @@ export class AssignedPartition {
     const { chunk, isDone, records } = decoding
     if (!isDone) return decoding
     this.#decoding = undefined
+    this.#noteEpoch(chunk)
     const index = undecodable === "give" ? -1 : records.findIndex(({ failure }) => failure !== undefined)
     if (index < 0) return this.#delivered(records, chunk.nextOffset)
     const { failure, view } = records[index]!
@@ -251,7 +355,7 @@ export class AssignedPartition {
     this.#next = nextOffset
     this.#furthest = Math.max(this.#furthest, nextOffset)
     this.#recordsEnd = records[records.length - 1]!.view.offset + 1
-    return { records, nextOffset }
+    return { records, generation: this.#generation, nextOffset }
   }
 
   /** Control records, compaction and aborted transactions move on without records. */
@@ -300,7 +404,9 @@ export class AssignedPartition {
 
   #goTo(offset: number): number {
     this.fetchOffset = offset
+    this.fetchEpoch = this.#epochBefore(offset)
     this.#next = offset
+    while (this.#epochs.length > 1 && this.#epochs[this.#epochs.length - 1]!.from >= offset) this.#epochs.pop()
     return this.#drop()
   }
 

@@ -4,22 +4,36 @@ import { type KafkaError, RetriableError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { fromCode, isFatal } from "../errors.ts"
+import type { LogPosition } from "../kernel/endPosition.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import { ListOffsets } from "../protocol/api/listOffsets.ts"
 import { OffsetFetch } from "../protocol/api/offsetFetch.ts"
 import type { Coordinator } from "./coordinator.ts"
-import type { FetchSettings } from "./options.ts"
 
 const latest = -1
 const earliest = -2
 
-/** Where the reset policy starts a partition, as its leader says. One attempt. */
+/** A position, and the epoch of the leader that said so, if it was one. */
+export interface KnownPosition extends LogPosition {
+  readonly validatedEpoch?: number
+}
+
+/** Where in a log: at an end, or at the first record that is not older than a timestamp. */
+export type ListedPosition = "earliest" | "latest" | { readonly timestamp: number }
+
+/** A position, and whether it is the log's end, which moves. */
+export interface FoundPosition extends KnownPosition {
+  readonly atEnd: boolean
+}
+
+/** Where a partition's leader says that such a position is. One attempt. */
 export const listOffset = (
   cluster: Cluster,
   pool: ConnectionPool,
   { partition: index, topic }: TopicPartition,
-  settings: Pick<FetchSettings, "readCommitted" | "reset">
-): Effect.Effect<number, KafkaError> =>
+  readCommitted: boolean,
+  at: ListedPosition
+): Effect.Effect<FoundPosition, KafkaError> =>
   Effect.gen(function*() {
     const metadata = yield* cluster.topic(topic)
     const place = { operation: "ListOffsets", scope: "partition", topic, partition: index } as const
@@ -29,20 +43,33 @@ export const listOffset = (
     const connection = yield* pool.get(address)
     const response = yield* connection.request(ListOffsets, {
       replicaId: -1,
-      isolationLevel: settings.readCommitted ? 1 : 0,
+      isolationLevel: readCommitted ? 1 : 0,
       timeoutMs: 10_000,
       topics: [{
         name: topic,
         partitions: [{
           partitionIndex: index,
           currentLeaderEpoch: leader.leaderEpoch,
-          timestamp: settings.reset === "latest" ? latest : earliest
+          timestamp: at === "latest" ? latest : at === "earliest" ? earliest : at.timestamp
         }]
       }]
     }, { maxVersion: 9 })
     const answer = response.topics[0]?.partitions[0]
     if (answer === undefined) return yield* Effect.fail(unanswered("ListOffsets", { topic, partition: index }))
-    return answer.errorCode === 0 ? answer.offset : yield* Effect.fail(fromCode(answer.errorCode, place))
+    if (answer.errorCode !== 0) return yield* Effect.fail(fromCode(answer.errorCode, place))
+    if (answer.offset >= 0) {
+      return {
+        offset: answer.offset,
+        leaderEpoch: answer.leaderEpoch,
+        validatedEpoch: leader.leaderEpoch,
+        atEnd: at === "latest"
+      }
+    }
+    // No record is as new as the timestamp.
+    if (typeof at === "object") {
+      return yield* listOffset(cluster, pool, { topic, partition: index }, readCommitted, "latest")
+    }
+    return yield* Effect.fail(unanswered("ListOffsets", { topic, partition: index }))
   }).pipe(
     // The leader may be another one by now.
     Effect.tapError((error) => isFatal(error) ? Effect.void : Effect.ignore(cluster.refresh))
@@ -54,7 +81,7 @@ export const committedOffsets = (
   coordinator: Coordinator,
   pool: ConnectionPool,
   partitions: ReadonlyArray<TopicPartition>
-): Effect.Effect<ReadonlyMap<string, number>, KafkaError> => {
+): Effect.Effect<ReadonlyMap<string, LogPosition>, KafkaError> => {
   const byTopic = new Map<string, Array<number>>()
   for (const { partition, topic } of partitions) {
     const list = byTopic.get(topic)
@@ -73,12 +100,15 @@ export const committedOffsets = (
     ),
     Effect.flatMap((response) => {
       const answer = response.groups[0] ?? response
-      const answered = new Map<string, number>()
+      const answered = new Map<string, LogPosition>()
       let { errorCode } = answer
       for (const { name, partitions } of answer.topics) {
-        for (const { committedOffset, errorCode: code, partitionIndex } of partitions) {
+        for (const { committedLeaderEpoch, committedOffset, errorCode: code, partitionIndex } of partitions) {
           if (code !== 0) errorCode = code
-          answered.set(topicPartitionKey({ topic: name, partition: partitionIndex }), committedOffset)
+          answered.set(topicPartitionKey({ topic: name, partition: partitionIndex }), {
+            offset: committedOffset,
+            leaderEpoch: committedLeaderEpoch
+          })
         }
       }
       if (errorCode !== 0) {
@@ -87,7 +117,7 @@ export const committedOffsets = (
       // What the answer leaves out must not pass for "none", which the reset policy decides.
       const missing = partitions.find((partition) => !answered.has(topicPartitionKey(partition)))
       if (missing !== undefined) return Effect.fail(unanswered("OffsetFetch", missing))
-      return Effect.succeed(new Map(Array.from(answered).filter(([, offset]) => offset >= 0)))
+      return Effect.succeed(new Map(Array.from(answered).filter(([, { offset }]) => offset >= 0)))
     }),
     Effect.tapError((error) => Effect.sync(() => coordinator.forgetAfter(error)))
   )

@@ -45,10 +45,10 @@ export const recordLanes = <E, R>(
     goesOn: () => boolean,
     take: (pulled: Pulled, goesOn: () => boolean) => Effect.Effect<void, E1, R1>
   ) =>
-    eachChunk(delivery, partition, goesOn, (pulled) =>
+    eachChunk(delivery, partition, goesOn, (pulled, wanted) =>
       committedBefore
-        ? eachCommitted(committer, pulled, goesOn, (group) => take(group, () => partition.status !== "ended"))
-        : take(pulled, goesOn))
+        ? eachCommitted(committer, pulled, wanted, (group) => take(group, () => partition.status !== "ended"))
+        : take(pulled, wanted))
   if (settings.order !== "partition") {
     return new KeyLanes<KafkaError | E, R>(
       {
@@ -91,8 +91,8 @@ export const recordLanes = <E, R>(
           step: () => {
             if (!isDone) return
             const record = records[index++]!
-            // Lost meanwhile: another member has it, and will get the record again.
-            if (partition.status === "ended") return
+            // Lost meanwhile: another member has it, and will get the record again. Or it goes on elsewhere.
+            if (!partition.isCurrent(record.generation)) return
             onProgress(partition, index === records.length ? nextOffset : record.view.offset + 1, 1)
           }
         })
@@ -101,28 +101,31 @@ export const recordLanes = <E, R>(
   )
 }
 
-/** Does something with each chunk of a partition, one after the other, until nothing more is wanted. */
+/**
+ * Does something with each chunk of a partition, one after the other, until nothing more is wanted; of a chunk nothing is
+ * once the partition goes on elsewhere.
+ */
 export const eachChunk = <E, R>(
   delivery: Delivery,
   partition: AssignedPartition,
   goesOn: () => boolean,
-  self: (pulled: Pulled) => Effect.Effect<unknown, E, R>
+  self: (pulled: Pulled, wanted: () => boolean) => Effect.Effect<unknown, E, R>
 ): Effect.Effect<void, KafkaError | E, R> =>
   Effect.catchAll(
     Effect.forever(Effect.flatMap(
       delivery.pullFrom(partition, goesOn),
-      (pulled) => Effect.mapError(self(pulled), Option.some)
+      (pulled) => Effect.mapError(self(pulled, () => goesOn() && partition.isCurrent(pulled.generation)), Option.some)
     )),
     Option.match({ onNone: () => Effect.void, onSome: (error: KafkaError | E) => Effect.fail(error) })
   )
 
 /**
  * Commits records in small groups, and does something with each once that is sure. What is committed is handed on,
- * whatever comes; nothing is of a partition that was lost.
+ * also when the partition goes on elsewhere; nothing is of a partition that was lost.
  */
 const eachCommitted = <E, R>(
   committer: Committer,
-  { nextOffset, partition, records }: Pulled,
+  { generation, nextOffset, partition, records }: Pulled,
   goesOn: () => boolean,
   self: (group: Pulled) => Effect.Effect<void, E, R>
 ): Effect.Effect<void, KafkaError | E, R> => {
@@ -133,11 +136,12 @@ const eachCommitted = <E, R>(
       const to = Math.min(records.length, from + maxAtOnce)
       const group: Pulled = {
         partition,
+        generation,
         records: records.slice(from, to),
         nextOffset: to === records.length ? nextOffset : records[to - 1]!.view.offset + 1
       }
       const offset = partition.settle(group.nextOffset)
-      return Effect.matchCauseEffect(committer.commit([{ partition, offset }]), {
+      return Effect.matchCauseEffect(committer.commit([{ partition, generation, offset }]), {
         onSuccess: () => self(group),
         onFailure: (cause) =>
           Option.exists(Cause.failureOption(cause), (error) => error.reason._tag === "NotAssigned")

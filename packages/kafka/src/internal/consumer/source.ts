@@ -12,7 +12,7 @@ import { invalidArgument } from "../errors.ts"
 import { tracedPoll } from "../telemetry/poll.ts"
 import { monotonicMillis } from "../time.ts"
 import { Delivery } from "./delivery.ts"
-import { Fetcher } from "./fetcher.ts"
+import { Fetcher, type FetcherEvents } from "./fetcher.ts"
 import type { FetchSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { FetchedRecord } from "./record.ts"
@@ -25,11 +25,11 @@ export interface Source {
   readonly lookups: ConnectionPool
 }
 
-/** A source that fetches nothing yet. `onReset` is called when a partition goes on elsewhere than it was. */
+/** A source that fetches nothing yet. */
 export const makeSource = (
   cluster: Cluster,
   settings: FetchSettings,
-  onReset: () => void
+  events: Omit<FetcherEvents, "onFatal">
 ): Effect.Effect<Source, never, Scope.Scope> =>
   Effect.gen(function*() {
     const pool = yield* cluster.makePool
@@ -42,7 +42,7 @@ export const makeSource = (
       pool,
       lookups,
       settings,
-      { onFatal: (error) => delivery.stop(error), onReset },
+      { ...events, onFatal: (error) => delivery.stop(error) },
       () => monotonicMillis(clock),
       () => random.number()
     )

@@ -7,7 +7,7 @@ export interface GroupMember {
   readonly groupInstanceId: string | null
   /** The topics that it subscribes to. */
   readonly topics: ReadonlyArray<string>
-  /** What it holds while it joins: nothing under the eager protocol. */
+  /** What it holds while it joins, or, under the eager protocol, what it held before if it says so. */
   readonly ownedPartitions: ReadonlyArray<TopicPartition>
   /** The generation in which it was given `ownedPartitions`; -1 when it was in none. */
   readonly generationId: number
@@ -19,7 +19,7 @@ export type GroupAssignment = ReadonlyMap<string, ReadonlyArray<TopicPartition>>
 /** Decides, on the group's leader, which member consumes which partition. */
 export interface Assignor {
   /** The name that members negotiate in JoinGroup. */
-  readonly name: "range" | "cooperative-sticky"
+  readonly name: "cooperative-sticky" | "sticky" | "range" | "roundrobin"
   /** `eager`: members give up everything before they join; `cooperative`: only what moves away (KIP-429). */
   readonly protocol: "eager" | "cooperative"
   /**

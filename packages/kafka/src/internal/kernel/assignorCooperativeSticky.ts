@@ -1,30 +1,7 @@
 import { balanceAssignment } from "./assignmentBalance.ts"
-import { type Assignor, compareMembers, type GroupMember, subscribersByTopic } from "./assignor.ts"
+import { resolveClaims } from "./assignmentClaims.ts"
+import { type Assignor, compareMembers, subscribersByTopic } from "./assignor.ts"
 import { compareTopicPartitions, type TopicPartition, topicPartitionKey } from "./topicPartition.ts"
-
-/** Who holds a partition by what the members say: of several claims the newest counts, and of equal ones none. */
-interface Claim {
-  owner: GroupMember | null
-  generationId: number
-}
-
-const resolveClaims = (members: ReadonlyArray<GroupMember>): ReadonlyMap<string, Claim> => {
-  const claims = new Map<string, Claim>()
-  for (const member of members) {
-    for (const key of new Set(member.ownedPartitions.map(topicPartitionKey))) {
-      const claim = claims.get(key)
-      if (claim === undefined) {
-        claims.set(key, { owner: member, generationId: member.generationId })
-      } else if (member.generationId > claim.generationId) {
-        claim.owner = member
-        claim.generationId = member.generationId
-      } else if (member.generationId === claim.generationId) {
-        claim.owner = null
-      }
-    }
-  }
-  return claims
-}
 
 /**
  * Balances the partitions over the members, leaves each where it is as far as balance allows, and gives nothing to a

@@ -1,3 +1,9 @@
+/** How far the records that were begun may be ahead of the watermark. */
+export interface TrackerBounds {
+  readonly maxRecords: number
+  readonly maxBytes: number
+}
+
 /** A ring starts with this many places, and doubles as it has to. */
 const firstCapacity = 64
 
@@ -24,7 +30,7 @@ export class OffsetTracker {
   private mark: number
 
   /** `start` is the watermark before anything is done; at least one record can be begun, whatever the bounds. */
-  constructor(start: number, bounds: { readonly maxRecords: number; readonly maxBytes: number }) {
+  constructor(start: number, bounds: TrackerBounds) {
     this.mark = start
     this.maxRecords = bounds.maxRecords
     this.maxBytes = bounds.maxBytes

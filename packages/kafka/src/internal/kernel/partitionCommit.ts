@@ -48,12 +48,18 @@ export const sent = (commit: PartitionCommit): PartitionCommit => {
   return position === null ? commit : { ...commit, inFlight: position.offset }
 }
 
-/** Takes note that the coordinator has `offset`. */
-export const acked = (commit: PartitionCommit, offset: number): PartitionCommit => ({
-  ...commit,
-  committed: commit.committed === null ? offset : Math.max(commit.committed, offset),
-  inFlight: commit.inFlight === offset ? null : commit.inFlight
-})
+/**
+ * Takes note that the coordinator has `offset`, if that is what the request under way was for: else it was of a position
+ * that has been given up since.
+ */
+export const acked = (commit: PartitionCommit, offset: number): PartitionCommit =>
+  commit.inFlight === offset
+    ? {
+      ...commit,
+      committed: commit.committed === null ? offset : Math.max(commit.committed, offset),
+      inFlight: null
+    }
+    : commit
 
 /** Takes note that the request failed, or that its outcome is unknown: the newest position goes out next. */
 export const failed = (commit: PartitionCommit): PartitionCommit => ({ ...commit, inFlight: null })

@@ -13,6 +13,7 @@ import { ListOffsets } from "./api/listOffsets.ts"
 import { Metadata } from "./api/metadata.ts"
 import { OffsetCommit } from "./api/offsetCommit.ts"
 import { OffsetFetch } from "./api/offsetFetch.ts"
+import { OffsetForLeaderEpoch } from "./api/offsetForLeaderEpoch.ts"
 import { Produce } from "./api/produce.ts"
 import { SaslAuthenticate } from "./api/saslAuthenticate.ts"
 import { SaslHandshake } from "./api/saslHandshake.ts"
@@ -26,6 +27,7 @@ const all = [
   Metadata,
   OffsetCommit,
   OffsetFetch,
+  OffsetForLeaderEpoch,
   FindCoordinator,
   JoinGroup,
   Heartbeat,

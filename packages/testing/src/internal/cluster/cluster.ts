@@ -13,6 +13,7 @@ import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
 import { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
 import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
+import { OffsetForLeaderEpoch } from "@sluice/kafka/internal/protocol/api/offsetForLeaderEpoch"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
@@ -33,6 +34,7 @@ import { afterBrokerFenced, afterBrokerUnfenced, changeLeader, nextLeader } from
 import { handleListOffsets } from "./listOffsets.ts"
 import { handleHeartbeat, handleLeaveGroup, handleSyncGroup } from "./membership.ts"
 import { handleMetadata } from "./metadata.ts"
+import { handleOffsetForLeaderEpoch } from "./offsetForLeaderEpoch.ts"
 import { handleOffsetCommit, handleOffsetFetch } from "./offsets.ts"
 import { handleProduce } from "./produce.ts"
 import { moveCoordinator } from "./rebalance.ts"
@@ -73,6 +75,7 @@ const served: ReadonlyArray<ServedApi> = [
   parking(Produce, handleProduce),
   parking(Fetch, handleFetch),
   atOnce(ListOffsets, handleListOffsets),
+  atOnce(OffsetForLeaderEpoch, handleOffsetForLeaderEpoch),
   atOnce(Metadata, handleMetadata),
   atOnce(OffsetCommit, handleOffsetCommit),
   atOnce(OffsetFetch, handleOffsetFetch),

@@ -192,6 +192,19 @@ export class PartitionLog {
     return readBatchHeader(segment.batch(segment.indexOf(offset)), 0).partitionLeaderEpoch
   }
 
+  /** Where batches of each leader begin, from the oldest on. */
+  *leaderEpochs(): Generator<{ readonly leaderEpoch: number; readonly startOffset: number }> {
+    let last: number | undefined
+    for (const segment of this.segments) {
+      for (let index = 0; index < segment.positions.length; index++) {
+        const { baseOffset, partitionLeaderEpoch } = readBatchHeader(segment.batch(index), 0)
+        if (partitionLeaderEpoch === last) continue
+        last = partitionLeaderEpoch
+        yield { leaderEpoch: last, startOffset: Math.max(baseOffset, this.start) }
+      }
+    }
+  }
+
   /** Forgets everything before `offset`, which must not be past the end. */
   deleteBefore(offset: number): void {
     if (offset <= this.start) return

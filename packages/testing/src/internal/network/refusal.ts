@@ -13,6 +13,7 @@ import type { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffset
 import type { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
 import type { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import type { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
+import type { OffsetForLeaderEpoch } from "@sluice/kafka/internal/protocol/api/offsetForLeaderEpoch"
 import type { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import type { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
@@ -52,6 +53,13 @@ const listOffsets: Refusal<typeof ListOffsets> = ({ topics }, errorCode) => ({
   topics: topics.map(({ name, partitions }) => ({
     name,
     partitions: partitions.map(({ partitionIndex }) => ({ partitionIndex, errorCode }))
+  }))
+})
+
+const offsetForLeaderEpoch: Refusal<typeof OffsetForLeaderEpoch> = ({ topics }, errorCode) => ({
+  topics: topics.map(({ partitions, topic }) => ({
+    topic,
+    partitions: partitions.map(({ partition }) => ({ partition, errorCode }))
   }))
 })
 
@@ -120,6 +128,7 @@ const refusals: Readonly<Record<string, Refusal<any>>> = {
   Produce: produce,
   Fetch: fetch,
   ListOffsets: listOffsets,
+  OffsetForLeaderEpoch: offsetForLeaderEpoch,
   OffsetCommit: offsetCommit,
   OffsetFetch: offsetFetch,
   FindCoordinator: findCoordinator,

@@ -24,6 +24,7 @@ const transientErrors: Readonly<Record<string, ReadonlyArray<string>>> = {
   Fetch: [...ofLeaders, "FencedLeaderEpoch", "UnknownLeaderEpoch"],
   Metadata: ["LeaderNotAvailable", "UnknownTopicOrPartition"],
   ListOffsets: [...ofLeaders, "LeaderNotAvailable"],
+  OffsetForLeaderEpoch: [...ofLeaders, "FencedLeaderEpoch", "UnknownLeaderEpoch"],
   InitProducerId: ["CoordinatorLoadInProgress", "CoordinatorNotAvailable"],
   OffsetCommit: ofCoordinators,
   Heartbeat: [...ofCoordinators, "RebalanceInProgress"],

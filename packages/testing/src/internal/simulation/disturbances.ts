@@ -4,6 +4,7 @@ import { LeaveGroup } from "@sluice/kafka/internal/protocol/api/leaveGroup"
 import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
 import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
+import { OffsetForLeaderEpoch } from "@sluice/kafka/internal/protocol/api/offsetForLeaderEpoch"
 import { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 
 import { describe, type Fault } from "../../Fault.ts"
@@ -35,7 +36,9 @@ export interface AnswerTimeouts {
 
 /** What a member sends over the same connections as what keeps it in its group. */
 const groupApis: ReadonlySet<number> = new Set(
-  [JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch, ListOffsets].map(({ key }) => key)
+  [JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch, ListOffsets, OffsetForLeaderEpoch].map((
+    { key }
+  ) => key)
 )
 
 /** Faults whose end is told; the others are over as soon as they have begun. */

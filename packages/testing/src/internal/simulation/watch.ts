@@ -1,4 +1,4 @@
-import { endOffset } from "@sluice/kafka/internal/kernel/endOffset"
+import { endPosition } from "@sluice/kafka/internal/kernel/endPosition"
 import { ConsumerProtocolAssignment, decodeVersioned } from "@sluice/kafka/internal/protocol/api/consumerProtocol"
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
@@ -98,7 +98,12 @@ const fetched = (time: number, exchange: Exchange, { topic }: Subject): Readonly
       const from = request.topics[index]!.partitions[place]!.fetchOffset
       return records === null || records === undefined || records.length === 0
         ? []
-        : { partition, from, end: endOffset(records, from), bytes: records.length }
+        : {
+          partition,
+          from,
+          end: endPosition(records, { offset: from, leaderEpoch: -1 }).offset,
+          bytes: records.length
+        }
     })
   )
   const bytes = parts.reduce((sum, part) => sum + part.bytes, 0)
@@ -117,7 +122,13 @@ const stored = (time: number, exchange: Exchange, { topic }: Subject): ReadonlyA
       const { records } = request.topicData[index]!.partitionData[place]!
       return errorCode !== 0 || records === null
         ? []
-        : { _tag: "Stored" as const, time, partition, from, end: from + endOffset(records, 0) }
+        : {
+          _tag: "Stored" as const,
+          time,
+          partition,
+          from,
+          end: from + endPosition(records, { offset: 0, leaderEpoch: -1 }).offset
+        }
     })
   )
 }

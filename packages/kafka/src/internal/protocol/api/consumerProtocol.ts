@@ -29,6 +29,25 @@ export const ConsumerProtocolAssignment = message({
   }
 })
 
+/** What a member of Java's sticky assignor was given last, in the user data of its subscription; version 0 has no generation. */
+export const StickyAssignorUserData = message({
+  name: "StickyAssignorUserData",
+  versions: [0, 1],
+  flexible: Infinity,
+  fields: {
+    previousAssignment: topicPartitions,
+    generation: int32.since(1).default(-1).ignorable
+  }
+})
+
+/** What a member of Java's cooperative-sticky assignor says in the user data of its subscription. */
+export const CooperativeStickyAssignorUserData = message({
+  name: "CooperativeStickyAssignorUserData",
+  versions: [0, 0],
+  flexible: Infinity,
+  fields: { generation: int32 }
+})
+
 /** Encodes a message of the consumer protocol after its version, an int16. */
 export const encodeVersioned = <M extends AnyMessage>(
   message: M,
@@ -48,4 +67,13 @@ export const decodeVersioned = <M extends AnyMessage>(
   const version = bytes.length < 2 ? -1 : bytes[0]! << 24 >> 16 | bytes[1]!
   if (version < 0) throw new ProtocolError("no version", message.name, version, 0)
   return { version, value: decodePrefix(message, Math.min(version, message.versions[1]), bytes.subarray(2)) }
+}
+
+/** As Java reads it: with a generation, else without. Throws {@link ProtocolError} on anything else. */
+export const decodeStickyUserData = (bytes: Uint8Array): MessageOf<typeof StickyAssignorUserData> => {
+  try {
+    return decodePrefix(StickyAssignorUserData, 1, bytes)
+  } catch {
+    return decodePrefix(StickyAssignorUserData, 0, bytes)
+  }
 }

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { batchField, batchHeaderSize } from "@sluice/kafka/internal/kernel/batchHeader"
 import { writeInt32 } from "@sluice/kafka/internal/kernel/bigEndian"
-import { endOffset } from "@sluice/kafka/internal/kernel/endOffset"
+import { endPosition } from "@sluice/kafka/internal/kernel/endPosition"
 import { decodeRecords } from "@sluice/kafka/internal/kernel/records"
 import { FastCheck } from "effect"
 
@@ -9,7 +9,10 @@ import { batchAt, concat, markerAt, textRecord } from "./batches.ts"
 
 const text = (count: number) => Array.from({ length: count }, (_, i) => textRecord(String(i)))
 
-describe("endOffset", () => {
+/** Its offset, from where the epoch is not known. */
+const endOffset = (bytes: Uint8Array, offset: number) => endPosition(bytes, { offset, leaderEpoch: -1 }).offset
+
+describe("endPosition", () => {
   it("is the offset after the last whole batch", () => {
     const batches = concat(batchAt(10, text(5)), batchAt(15, text(2)), markerAt(20, 1, 1))
     assert.strictEqual(endOffset(batches, 10), 21)

@@ -1,0 +1,32 @@
+import { batchHeaderSize, readBatchHeader } from "./batchHeader.ts"
+
+/** A place in a log between two records. */
+export interface LogPosition {
+  /** Of the next record. */
+  readonly offset: number
+  /** The epoch of the leader that took the record before it; -1 for unknown. */
+  readonly leaderEpoch: number
+}
+
+/**
+ * The position after the last whole batch of a fetched record set, without
+ * reading the records; `from` if no whole batch reaches it. Stops at what cannot
+ * be a batch: reading the records tells what is wrong there.
+ */
+export const endPosition = (bytes: Uint8Array, from: LogPosition): LogPosition => {
+  let { leaderEpoch, offset } = from
+  let lastBatchEnd = -1
+  let position = 0
+  while (position + batchHeaderSize <= bytes.length) {
+    const { baseOffset, lastOffset, partitionLeaderEpoch, size } = readBatchHeader(bytes, position)
+    if (size < batchHeaderSize || position + size > bytes.length) break
+    if (baseOffset <= lastBatchEnd || lastOffset < baseOffset) break
+    lastBatchEnd = lastOffset
+    if (lastOffset >= offset) {
+      offset = lastOffset + 1
+      leaderEpoch = partitionLeaderEpoch
+    }
+    position += size
+  }
+  return { offset, leaderEpoch }
+}

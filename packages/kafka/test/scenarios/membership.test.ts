@@ -1,0 +1,382 @@
+/** Members of a group: hooks, assignors, static members. */
+import { assert, describe, it } from "@effect/vitest"
+import type * as Consumer from "@sluice/kafka/Consumer"
+import { MemoryCluster } from "@sluice/testing/MemoryCluster"
+import { Context, Effect, Fiber, Stream } from "effect"
+
+import { Wires } from "../producer/wire.ts"
+import { committed, type Lines, logged, member, range, until, write } from "./reading.ts"
+import { play } from "./story.ts"
+
+type Options = Partial<Consumer.ConsumerOptions<typeof Lines>>
+
+const twoPartitions = { cluster: { topics: { lines: 2 } } } as const
+const fourPartitions = { cluster: { topics: { lines: 4 } } } as const
+
+const numbers = (partitions: ReadonlyArray<Consumer.TopicPartition>) =>
+  partitions.map(({ partition }) => partition).sort()
+
+/** Hooks that write down what they hear. */
+const hooks = (heard: Array<string>): Options => {
+  const hear = (name: string) => (partitions: ReadonlyArray<Consumer.TopicPartition>) =>
+    Effect.sync(() => {
+      heard.push(`${name} ${numbers(partitions).join()}`)
+    })
+  return { onAssigned: hear("assigned"), onRevoked: hear("revoked"), onLost: hear("lost") }
+}
+
+/** A member that runs a handler, and what it saw. */
+const running = (
+  options: Options = {},
+  each: (line: { readonly value: string }) => Effect.Effect<void> = () => Effect.void
+) =>
+  Effect.gen(function*() {
+    const { close, consumer } = yield* member(options)
+    const seen: Array<string> = []
+    yield* Effect.fork(consumer.run((line) =>
+      Effect.zipRight(
+        Effect.sync(() => {
+          seen.push(`${line.partition}/${line.value}`)
+        }),
+        each(line)
+      )
+    ))
+    return { close, consumer, seen }
+  })
+
+const stable = (...members: ReadonlyArray<{ readonly consumer: Consumer.Consumer<typeof Lines> }>) =>
+  until(
+    "stable",
+    Effect.map(
+      Effect.forEach(members, ({ consumer }) => Effect.all([consumer.health.get, consumer.assignment.get])),
+      (all) => all.every(([{ status }, assignment]) => status === "stable" && assignment.length > 0)
+    )
+  )
+
+describe("hooks", () => {
+  it("hear of what is assigned, revoked, and given up by closing", () => {
+    play(
+      Effect.gen(function*() {
+        const heard: Array<string> = []
+        const first = yield* running(hooks(heard))
+        yield* stable(first)
+        const second = yield* running()
+        yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 2))
+        yield* first.close
+        assert.strictEqual(heard.length, 3)
+        assert.strictEqual(heard[0], "assigned 0,1,2,3")
+        const given = numbers(yield* second.consumer.assignment.get)
+        assert.strictEqual(heard[1], `revoked ${given.join()}`)
+        assert.strictEqual(heard[2], `revoked ${range(0, 4).filter((each) => !given.includes(each)).join()}`)
+      }),
+      fourPartitions
+    )
+  })
+
+  it("hear of what is lost, and nothing is committed of it", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const heard: Array<string> = []
+        yield* write(0, [1])
+        const { consumer, seen } = yield* running({ ...hooks(heard), sessionTimeout: "10 seconds" })
+        yield* until("handled", () => seen.length === 1)
+        const events = yield* Effect.fork(
+          consumer.events.pipe(Stream.filter(({ _tag }) => _tag === "Lost"), Stream.take(1), Stream.runCollect)
+        )
+        yield* cluster.intercept(({ apiName }) => apiName === "Heartbeat" ? "dropRequest" : "deliver")
+        yield* Effect.sleep("20 seconds")
+        yield* cluster.intercept(() => "deliver")
+        yield* until("lost", () => heard.includes("lost 0,1"))
+        yield* Fiber.join(events)
+        yield* until("back", () => heard.length >= 3)
+        assert.deepStrictEqual(heard.slice(0, 3), ["assigned 0,1", "lost 0,1", "assigned 0,1"])
+      }),
+      twoPartitions
+    )
+  })
+
+  it("run with what their maker had, before the first record and after the last one", () => {
+    class Prefix extends Context.Tag("test/Prefix")<Prefix, string>() {}
+    play(
+      Effect.gen(function*() {
+        yield* write(0, range(0, 3))
+        const order: Array<string> = []
+        const say = (what: string) =>
+          Effect.map(Prefix, (prefix) => {
+            order.push(`${prefix} ${what}`)
+          })
+        const { close, consumer } = yield* member<typeof Lines>({
+          onAssigned: () => Effect.zipRight(Effect.sleep("3 seconds"), say("assigned")),
+          onRevoked: () => Effect.flatMap(committed(), (offsets) => say(`revoked at ${offsets[0]}`)),
+          commitInterval: "1 hour"
+        } as object)
+        yield* Effect.fork(consumer.run(({ value }) => say(value)))
+        yield* until("all", () => order.length === 4)
+        yield* close
+        assert.deepStrictEqual(order, ["my assigned", "my 0", "my 1", "my 2", "my revoked at 3"])
+        assert.deepStrictEqual(yield* committed(), { 0: 3 })
+      }).pipe(Effect.provideService(Prefix, "my")),
+      { cluster: { topics: { lines: 1 } } }
+    )
+  })
+
+  it("SA-B9: that fail, throw or never end are logged, and hold nobody up", () => {
+    const { lines, within } = logged()
+    play(
+      within(Effect.gen(function*() {
+        for (const partition of [0, 1]) yield* write(partition, [1])
+        const options = { drainTimeout: "5 seconds", rebalanceTimeout: "20 seconds" } as const
+        const first = yield* running({
+          ...options,
+          onAssigned: () => Effect.fail("no room"),
+          onRevoked: () => {
+            throw new Error("no idea")
+          }
+        })
+        const second = yield* running({ ...options, onAssigned: () => Effect.never, onRevoked: () => Effect.never })
+        yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
+        yield* until("handled", () => first.seen.length + second.seen.length === 2)
+        yield* first.close
+        yield* until("taken over", Effect.map(second.consumer.assignment.get, ({ length }) => length === 2))
+        yield* second.close
+        const errors = lines.filter((line) => line.startsWith("ERROR"))
+        assert.sameMembers(Array.from(new Set(errors)), [
+          "ERROR group group: onAssigned failed",
+          "ERROR group group: onRevoked failed",
+          "ERROR group group: onAssigned did not end within 5s",
+          "ERROR group group: onRevoked did not end within 5s"
+        ])
+      })),
+      twoPartitions
+    )
+  })
+
+  it("SA-R11: may commit, seek and pause, without a deadlock", () => {
+    play(
+      Effect.gen(function*() {
+        for (const partition of range(0, 4)) yield* write(partition, range(0, 5))
+        const problems: Array<unknown> = []
+        const made: { consumer?: Consumer.Consumer<typeof Lines> } = {}
+        let last: { readonly offset: bigint } | undefined
+        const within = (what: (self: Consumer.Consumer<typeof Lines>) => Effect.Effect<unknown, unknown>) =>
+          Effect.suspend(() => made.consumer === undefined ? Effect.fail("not made") : what(made.consumer)).pipe(
+            Effect.catchAll((error) =>
+              Effect.sync(() => {
+                problems.push(error)
+              })
+            )
+          )
+        const first = yield* member({
+          onAssigned: (partitions) =>
+            within((self) =>
+              Effect.forEach(partitions, (each) => Effect.zipRight(self.seek(each, { offset: 2 }), self.pause([each])))
+            ),
+          onRevoked: (partitions) =>
+            within((self) =>
+              Effect.zipRight(
+                self.pause(partitions),
+                last === undefined ? Effect.void : Effect.ignore(self.commit(last as never))
+              )
+            )
+        })
+        made.consumer = first.consumer
+        yield* stable(first)
+        const seen: Array<string> = []
+        yield* Effect.fork(Stream.runForEach(first.consumer.records, (line) =>
+          Effect.sync(() => {
+            last = line
+            seen.push(`${line.partition}/${line.value}`)
+          })))
+        yield* Effect.sleep("5 seconds")
+        assert.deepStrictEqual(seen, [])
+        yield* first.consumer.resume()
+        yield* until("all", () => seen.length === 12)
+        assert.sameMembers(seen, range(0, 4).flatMap((partition) => [2, 3, 4].map((value) => `${partition}/${value}`)))
+        const second = yield* running()
+        yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 2))
+        assert.deepStrictEqual(problems, [])
+      }),
+      fourPartitions
+    )
+  })
+})
+
+describe("assignors", () => {
+  for (const assignor of ["cooperative-sticky", "sticky", "range", "roundrobin"] as const) {
+    it(`share the partitions as members come and go: ${assignor}`, () => {
+      play(
+        Effect.gen(function*() {
+          const members = [yield* running({ assignor }), yield* running({ assignor }), yield* running({ assignor })]
+          yield* until(
+            "shared",
+            Effect.map(
+              Effect.forEach(members, ({ consumer }) => consumer.assignment.get),
+              (all) => all.flat().length === 4 && all.every(({ length }) => length > 0)
+            )
+          )
+          const before = yield* members[0]!.consumer.assignment.get
+          for (const partition of range(0, 4)) yield* write(partition, range(0, 5))
+          yield* until("all", () => members.flatMap(({ seen }) => seen).length === 20)
+          yield* members[2]!.close
+          yield* until(
+            "taken over",
+            Effect.map(
+              Effect.forEach(members.slice(0, 2), ({ consumer }) => consumer.assignment.get),
+              (all) => all.flat().length === 4
+            )
+          )
+          if (assignor.endsWith("sticky")) {
+            assert.includeDeepMembers([...(yield* members[0]!.consumer.assignment.get)], [...before])
+          }
+          for (const partition of range(0, 4)) yield* write(partition, range(5, 10))
+          yield* until("more", () => members.flatMap(({ seen }) => seen).length === 40)
+          assert.sameMembers(
+            members.flatMap(({ seen }) => seen),
+            range(0, 4).flatMap((partition) => range(0, 10).map((value) => `${partition}/${value}`))
+          )
+        }),
+        fourPartitions
+      )
+    })
+  }
+
+  it("go over from range to cooperative-sticky in two rolling restarts, and no record is lost or comes twice", () => {
+    play(
+      Effect.gen(function*() {
+        const wire = yield* Wires
+        const seen: Array<string> = []
+        const each = (options: Options) =>
+          Effect.gen(function*() {
+            const started = yield* member(options)
+            yield* Effect.fork(started.consumer.run((line) =>
+              Effect.sync(() => {
+                seen.push(`${line.partition}/${line.value}`)
+              })
+            ))
+            return started
+          })
+        let written = 0
+        const more = Effect.gen(function*() {
+          for (const partition of range(0, 4)) yield* write(partition, range(written, written + 5))
+          written += 5
+        })
+        const members = [yield* each({ assignor: "range" }), yield* each({ assignor: "range" })]
+        yield* more
+        const both: Options = { assignor: ["cooperative-sticky", "range"] }
+        for (const options of [both, { assignor: "cooperative-sticky" }] satisfies ReadonlyArray<Options>) {
+          for (const i of [0, 1]) {
+            yield* members[i]!.close
+            members[i] = yield* each(options)
+            yield* more
+            yield* Effect.sleep("10 seconds")
+          }
+        }
+        yield* until("all", () => seen.length === written * 4)
+        assert.sameMembers(
+          seen,
+          range(0, 4).flatMap((partition) => range(0, written).map((value) => `${partition}/${value}`))
+        )
+        const chosen = wire.requests.flatMap(({ api, body }) =>
+          api === "SyncGroup" ? [(body as { readonly protocolName: string }).protocolName] : []
+        )
+        assert.strictEqual(chosen[0], "range")
+        assert.strictEqual(chosen.at(-1), "cooperative-sticky")
+      }),
+      fourPartitions
+    )
+  })
+})
+
+describe("a static member", () => {
+  it("SA-C21: comes back to its partitions without a rebalance, under another member id", () => {
+    play(
+      Effect.gen(function*() {
+        const wire = yield* Wires
+        const first = yield* running({ groupInstanceId: "a" })
+        const second = yield* running({ groupInstanceId: "b" })
+        yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
+        yield* stable(first, second)
+        yield* Effect.sleep("5 seconds")
+        const before = yield* second.consumer.assignment.get
+        const events: Array<string> = []
+        yield* Effect.fork(Stream.runForEach(first.consumer.events, ({ _tag }) => Effect.sync(() => events.push(_tag))))
+        for (const partition of [0, 1]) yield* write(partition, range(0, 3))
+        yield* until("handled", () => second.seen.length === 3)
+        yield* second.close
+        assert.isFalse(wire.requests.some(({ api }) => api === "LeaveGroup"))
+        yield* Effect.sleep("10 seconds")
+        for (const partition of [0, 1]) yield* write(partition, range(3, 6))
+        const again = yield* running({ groupInstanceId: "b" })
+        yield* until("all", () => again.seen.length === 3)
+        assert.deepStrictEqual(yield* again.consumer.assignment.get, before)
+        yield* Effect.sleep("10 seconds")
+        assert.notInclude(events, "Rebalancing")
+        assert.deepStrictEqual(again.seen.map((each) => each.split("/")[1]), ["3", "4", "5"])
+      }),
+      twoPartitions
+    )
+  })
+
+  it("SA-C21: that leads the group comes back too, and still sees that a topic grows", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const leader = yield* running({ groupInstanceId: "a" })
+        yield* stable(leader)
+        const other = yield* running({ groupInstanceId: "b" })
+        yield* until("shared", Effect.map(other.consumer.assignment.get, ({ length }) => length === 1))
+        yield* stable(leader, other)
+        yield* leader.close
+        const again = yield* running({ groupInstanceId: "a" })
+        yield* until("back", Effect.map(again.consumer.assignment.get, ({ length }) => length === 1))
+        yield* cluster.createPartitions("lines", 6)
+        yield* until(
+          "grown",
+          Effect.map(
+            Effect.all([again.consumer.assignment.get, other.consumer.assignment.get]),
+            (all) => all.flat().length === 6
+          )
+        )
+      }),
+      { ...twoPartitions, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+
+  it("SA-C21: whose name another one takes ends with a typed error, and does not take it back", () => {
+    play(
+      Effect.gen(function*() {
+        const heard: Array<string> = []
+        const first = yield* member({ ...hooks(heard), groupInstanceId: "a" })
+        const end = yield* Effect.fork(Effect.flip(first.consumer.run(() => Effect.void)))
+        yield* stable(first)
+        const second = yield* running({ groupInstanceId: "a" })
+        const error = yield* Fiber.join(end)
+        assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "FencedInstanceId"])
+        assert.include(error.message, "another member has joined as a")
+        yield* Effect.sleep("30 seconds")
+        yield* write(0, [1])
+        yield* until("handled", () => second.seen.length === 1)
+        assert.strictEqual((yield* first.consumer.health.get).status, "failed")
+        assert.strictEqual((yield* second.consumer.health.get).status, "stable")
+        assert.deepStrictEqual(heard, ["assigned 0,1", "lost 0,1"])
+      }),
+      twoPartitions
+    )
+  })
+
+  it("that does not come back loses its partitions to the others after its session", () => {
+    play(
+      Effect.gen(function*() {
+        const first = yield* running({ sessionTimeout: "10 seconds" })
+        const second = yield* running({ sessionTimeout: "10 seconds", groupInstanceId: "b" })
+        yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
+        yield* stable(first, second)
+        yield* second.close
+        assert.lengthOf(yield* first.consumer.assignment.get, 1)
+        yield* until("taken over", Effect.map(first.consumer.assignment.get, ({ length }) => length === 2))
+      }),
+      twoPartitions
+    )
+  })
+})
