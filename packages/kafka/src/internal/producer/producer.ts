@@ -14,6 +14,7 @@ import { PCGRandom } from "effect/Utils"
 
 import { Kafka } from "../../Kafka.ts"
 import { type KafkaError, type ProduceError, RetriableError, SendAllError } from "../../KafkaError.ts"
+import type { Observed } from "../../Observed.ts"
 import type {
   BrokerTrouble,
   Delivery,
@@ -70,7 +71,7 @@ interface Waiting {
 /** How many chunks of a pipe are on their way at a time. */
 const chunksInPipe = 16
 
-/** How often {@link ProducerEngine.healthChanges} looks. */
+/** How often {@link ProducerEngine.health} looks for changes. */
 const healthInterval = "1 second"
 
 /** How many records one call accepts before others get a turn. */
@@ -106,7 +107,7 @@ export const make = <C = never, R = never>(
 
 /** The producer as its user has it, with its reports. */
 const withDeliveries = <C>(
-  { enqueue, flush, health, healthChanges, pipe, send, sendAll, sink, tryEnqueue }: ProducerEngine<C>,
+  { enqueue, flush, health, pipe, send, sendAll, sink, tryEnqueue }: ProducerEngine<C>,
   deliveries: ReportingProducer<C>["deliveries"]
 ): ReportingProducer<C> => ({
   [producerTypeId]: producerTypeId,
@@ -118,7 +119,6 @@ const withDeliveries = <C>(
   sink,
   flush,
   health,
-  healthChanges,
   deliveries
 })
 
@@ -290,7 +290,7 @@ export class ProducerEngine<C> implements Producer<C> {
     }
   })
 
-  readonly health: Effect.Effect<Health> = Effect.sync(() =>
+  readonly #health: Effect.Effect<Health> = Effect.sync(() =>
     healthOf(this.accumulator, {
       waitingSenders: this.#waiting.size,
       unhandledReports: this.deliveries?.unhandled ?? 0,
@@ -298,11 +298,14 @@ export class ProducerEngine<C> implements Producer<C> {
     })
   )
 
-  readonly healthChanges: Stream.Stream<Health> = Stream.tick(healthInterval).pipe(
-    Stream.takeWhile(() => this.#state !== "closed"),
-    Stream.mapEffect(() => this.health),
-    Stream.changesWith(sameTrouble)
-  )
+  readonly health: Observed<Health> = {
+    get: this.#health,
+    changes: Stream.tick(healthInterval).pipe(
+      Stream.takeWhile(() => this.#state !== "closed"),
+      Stream.mapEffect(() => this.#health),
+      Stream.changesWith(sameTrouble)
+    )
+  }
 
   #enqueue(
     record: AnyRecord,
