@@ -5,7 +5,7 @@ import type { Client, Connect, Job, Measured } from "./client.ts"
 import { Load } from "./load.ts"
 
 /** So long may what comes before the clock starts take, in seconds. */
-const warmUpSeconds = 1
+const warmUpSeconds = 3
 
 const job = JSON.parse(process.argv[2]!) as Job
 const { connect } = await import(`./clients/${job.client}.ts`) as { readonly connect: Connect }

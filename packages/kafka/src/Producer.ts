@@ -22,6 +22,7 @@ import * as internal from "./internal/producer/producer.ts"
 import { producerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
 import type { FatalError, KafkaError, ProduceError, SendAllError } from "./KafkaError.ts"
+import type { Observed } from "./Observed.ts"
 import type { Partitioner } from "./Partitioner.ts"
 import type * as Topic from "./Topic.ts"
 
@@ -296,14 +297,13 @@ export interface Producer<in C = never> {
   readonly sink: Sink.Sink<void, Topic.AnyRecord, never, ProduceError>
   /** Sends what was accepted so far without lingering, and waits for its outcomes. */
   readonly flush: Effect.Effect<void>
-  /** What it has in hand, and what it has trouble with: trouble that may pass is tried again, and told here. Costs nothing until it is asked. */
-  readonly health: Effect.Effect<Health>
   /**
-   * The health now, and whenever other partitions or brokers are in trouble, or
-   * for another reason; looks once a second while it is run. Ends when the
-   * producer is closed.
+   * What it has in hand, and what it has trouble with: trouble that may pass is
+   * tried again, and told here. Costs nothing until it is asked. `changes` gives it
+   * whenever other partitions or brokers are in trouble, or for another reason; it
+   * looks once a second.
    */
-  readonly healthChanges: Stream.Stream<Health>
+  readonly health: Observed<Health>
 }
 
 /**

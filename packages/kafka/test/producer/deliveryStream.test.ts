@@ -79,7 +79,7 @@ describe("deliveries", () => {
       )
       yield* Effect.sleep("1 minute")
       assert.deepStrictEqual(yield* values(), count(10))
-      const { unhandledReports, waitingSenders } = yield* producer.health
+      const { unhandledReports, waitingSenders } = yield* producer.health.get
       assert.deepStrictEqual([unhandledReports, waitingSenders], [10, 1])
       // A chunk in hand counts until the next one is asked for.
       const gate = yield* Deferred.make<void>()
@@ -103,7 +103,7 @@ describe("deliveries", () => {
     play(Effect.gen(function*() {
       const producer = yield* Producer.make()
       yield* producer.sendAll(count(1000).map((value) => line(value)))
-      assert.strictEqual((yield* producer.health).unhandledReports, 0)
+      assert.strictEqual((yield* producer.health.get).unhandledReports, 0)
       // @ts-expect-error a producer without the option has none
       assert.notInstanceOf(producer.deliveries, Object)
     }))

@@ -157,7 +157,7 @@ describe("an effectful serde", () => {
       }))
       const producer = yield* Producer.make()
       yield* producer.send(Cached.record({ value: "0" }))
-      const before = yield* producer.health
+      const before = yield* producer.health.get
       assert.strictEqual(before.waitingSenders, 0)
       yield* producer.sendAll(count(5000).slice(1).map((value) => Cached.record({ value })))
       assert.deepStrictEqual(yield* values(), count(5000))
@@ -185,9 +185,9 @@ describe("an effectful serde", () => {
       for (const sender of senders) {
         const fiber = yield* Effect.fork(Effect.asVoid<unknown, unknown, never>(sender))
         yield* Effect.sleep("1 second")
-        assert.strictEqual((yield* producer.health).waitingSenders, 1)
+        assert.strictEqual((yield* producer.health.get).waitingSenders, 1)
         assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
-        assert.strictEqual((yield* producer.health).waitingSenders, 0)
+        assert.strictEqual((yield* producer.health.get).waitingSenders, 0)
       }
       yield* Effect.sleep("1 second")
       assert.strictEqual(interrupted, 3)

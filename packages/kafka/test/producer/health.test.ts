@@ -22,15 +22,15 @@ describe("the health of a producer", () => {
     play(Effect.gen(function*() {
       const cluster = yield* MemoryCluster
       const producer = yield* Producer.make({ bufferBytes: 4000, maxRecordBytes: 1000 })
-      assert.deepStrictEqual(yield* producer.health, well)
+      assert.deepStrictEqual(yield* producer.health.get, well)
       yield* producer.send(line("0"))
-      assert.deepStrictEqual(yield* producer.health, well)
+      assert.deepStrictEqual(yield* producer.health.get, well)
       yield* cluster.pauseBroker(1)
       const senders = yield* Effect.fork(
         Effect.forEach(count(9), () => producer.send(line("x".repeat(500))), { concurrency: "unbounded" })
       )
       yield* Effect.sleep("500 millis")
-      const { bufferedBytes, bufferedRecords, inFlightRecords, waitingSenders } = yield* producer.health
+      const { bufferedBytes, bufferedRecords, inFlightRecords, waitingSenders } = yield* producer.health.get
       assert.isAbove(waitingSenders, 0)
       assert.strictEqual(bufferedRecords + waitingSenders, 9)
       assert.isAbove(inFlightRecords, 0)
@@ -39,7 +39,7 @@ describe("the health of a producer", () => {
       assert.isAtMost(bufferedBytes, 4000)
       yield* cluster.resumeBroker(1)
       yield* Fiber.join(senders)
-      assert.deepStrictEqual(yield* producer.health, well)
+      assert.deepStrictEqual(yield* producer.health.get, well)
     }))
   })
 
@@ -57,7 +57,7 @@ describe("the health of a producer", () => {
         const sending = yield* Effect.fork(producer.send(line("1", { partition: 1 })))
         yield* producer.send(line("1", { partition: 0 }))
         yield* Effect.sleep("10 seconds")
-        const { bufferedRecords, partitions } = yield* producer.health
+        const { bufferedRecords, partitions } = yield* producer.health.get
         assert.strictEqual(bufferedRecords, 1)
         assert.deepStrictEqual(
           partitions.map((
@@ -67,7 +67,7 @@ describe("the health of a producer", () => {
         )
         yield* cluster.startBroker(leader)
         yield* Fiber.join(sending)
-        assert.deepStrictEqual(yield* producer.health, well)
+        assert.deepStrictEqual(yield* producer.health.get, well)
       }),
       { cluster: { brokers: 2, topics: {} } }
     )
@@ -84,7 +84,7 @@ describe("the health of a producer", () => {
           Effect.forEach([0, 1], (partition) => producer.send(line("1", { partition })), { concurrency: "unbounded" })
         )
         yield* Effect.sleep("5 seconds")
-        const { brokers, partitions } = yield* producer.health
+        const { brokers, partitions } = yield* producer.health.get
         assert.deepStrictEqual(
           brokers.map(({ broker, error }) => [broker, error.reason._tag]),
           [[address, "ConnectionLost"]]
@@ -95,7 +95,7 @@ describe("the health of a producer", () => {
         )
         wire.refuse = () => undefined
         yield* Fiber.join(sending)
-        assert.deepStrictEqual(yield* producer.health, well)
+        assert.deepStrictEqual(yield* producer.health.get, well)
       }),
       { cluster: { brokers: 2, topics: { lines: 2 } } }
     )
@@ -108,7 +108,7 @@ describe("the health of a producer", () => {
       const producer = yield* Scope.extend(Producer.make(), scope)
       yield* producer.send(line("0"))
       const start = yield* Clock.currentTimeMillis
-      const changes = yield* producer.healthChanges.pipe(
+      const changes = yield* producer.health.changes.pipe(
         Stream.mapEffect(({ partitions }) =>
           Effect.map(
             Clock.currentTimeMillis,

@@ -1,6 +1,7 @@
 /** Several batches of a partition in flight, and how often and how long each is tried. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Effect, Fiber, TestClock } from "effect"
 
@@ -60,10 +61,15 @@ describe("batches in flight", () => {
 
   it.effect("keep their order when the first of them is refused: the others follow it again, with their sequences", () =>
     Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
       const wire = yield* Wires
-      const producer = yield* Producer.make({ batchRecords: 1 })
-      yield* producer.send(line("first"))
-      answerFirst(wire, "Produce", (request) => produceAnswer(request, () => 19))
+      const making = yield* Effect.fork(Producer.make({ batchRecords: 1 }))
+      yield* TestClock.adjust("1 second")
+      const producer = yield* Fiber.join(making)
+      const first = yield* Effect.fork(producer.send(line("first")))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(first)
+      yield* cluster.inject(Fault.refuse({ api: "Produce", times: 1 }, "NotEnoughReplicas"))
       const fiber = yield* Effect.fork(producer.sendAll(count(8).map((value) => line(value))))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(fiber)
@@ -76,7 +82,7 @@ describe("batches in flight", () => {
       assert.strictEqual(sequences.get(1), 2)
       assert.isAbove(sequences.get(2)!, 1)
       assert.strictEqual(sequences.size, 9)
-    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+    }).pipe(Effect.scoped, Effect.provide(wired({ ...oneTopic, latency: 10 }))))
 
   it.effect("go on in a new epoch behind one that failed for good", () =>
     Effect.gen(function*() {

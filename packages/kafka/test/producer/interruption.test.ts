@@ -179,7 +179,7 @@ describe("an interruption, wherever it comes,", () => {
             stored = length
             if (isDelivered) delivered++
             assert.strictEqual(running, 0)
-            assert.strictEqual((yield* producer.health).waitingSenders, 0)
+            assert.strictEqual((yield* producer.health.get).waitingSenders, 0)
           })
       )
       assert.isTrue(delivered > 1 && delivered < runs)
@@ -204,14 +204,14 @@ describe("an interruption, wherever it comes,", () => {
           }),
         () =>
           Effect.gen(function*() {
-            const { unhandledReports } = yield* producer.health
+            const { unhandledReports } = yield* producer.health.get
             assert.isTrue(unhandledReports === 2 ? given.length === 0 : unhandledReports === 0)
             if (unhandledReports > 0) {
               left++
               yield* Effect.orDie(take)
             }
             assert.deepStrictEqual(given, given.map((_, i) => last - 2 + i))
-            assert.strictEqual((yield* producer.health).unhandledReports, 0)
+            assert.strictEqual((yield* producer.health.get).unhandledReports, 0)
           })
       )
       assert.isAbove(left, 5)

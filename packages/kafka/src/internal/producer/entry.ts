@@ -5,12 +5,13 @@ import type { RecordMetadata } from "../../Producer.ts"
 import type { AnyRecord } from "../../Topic.ts"
 import type { BatchOutcome, Completion } from "./outcome.ts"
 
-/** What the report of a record says beside its outcome. */
-export interface Reported {
+/** What only reports and spans need of a record. */
+export interface Tracking {
   readonly record: AnyRecord
   readonly correlation: unknown
-  /** In milliseconds of the monotonic clock; 0 before it is accepted. */
-  acceptedAt: number
+  readonly span: Tracer.Span | undefined
+  /** In milliseconds of the monotonic clock; undefined before. From then on its batch gives the record its outcome, whatever becomes of its sender. */
+  acceptedAt: number | undefined
 }
 
 /**
@@ -22,38 +23,21 @@ export class Entry implements RecordMetadata {
   readonly #slot: number
   readonly #timestamp: number
   #completion: Completion | undefined
-  #reported: Reported | undefined
-  #span: Tracer.Span | undefined
-  #isAccepted = false
+  #tracking: Tracking | undefined
   #outcome: BatchOutcome | undefined
   #index = -1
 
-  /** `slot` is the record's number among those of the completion; `reported` is undefined where nobody wants reports. */
-  constructor(
-    completion: Completion,
-    slot: number,
-    timestamp: number,
-    reported: Reported | undefined,
-    span: Tracer.Span | undefined
-  ) {
+  /** `slot` is the record's number among those of the completion. */
+  constructor(completion: Completion, slot: number, timestamp: number, tracking: Tracking | undefined) {
     this.#completion = completion
     this.#slot = slot
     this.#timestamp = timestamp
-    this.#reported = reported
-    this.#span = span
+    this.#tracking = tracking
   }
 
-  get reported(): Reported | undefined {
-    return this.#reported
-  }
-
-  get span(): Tracer.Span | undefined {
-    return this.#span
-  }
-
-  /** From then on its batch gives it its outcome, whatever becomes of its sender. */
-  get isAccepted(): boolean {
-    return this.#isAccepted
+  /** Undefined where there are neither reports nor spans, and after its outcome. */
+  get tracking(): Tracking | undefined {
+    return this.#tracking
   }
 
   /** Whether anybody waits for its outcome. */
@@ -62,15 +46,14 @@ export class Entry implements RecordMetadata {
   }
 
   accepted(now: number): void {
-    this.#isAccepted = true
-    if (this.#reported !== undefined) this.#reported.acceptedAt = now
+    if (this.#tracking !== undefined) this.#tracking.acceptedAt = now
   }
 
   /** Its batch, in which it has this index, has its outcome. Called once. */
   settle(outcome: BatchOutcome, index: number): void {
     const completion = this.#completion!
     // Who keeps the metadata keeps nothing else.
-    this.#completion = this.#reported = this.#span = undefined
+    this.#completion = this.#tracking = undefined
     this.#outcome = outcome
     this.#index = index
     if (outcome.error === undefined) completion.succeed(this.#slot, this)

@@ -1,6 +1,7 @@
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 
 import type { ProduceError } from "../../KafkaError.ts"
 import type { RecordMetadata } from "../../Producer.ts"
@@ -27,7 +28,7 @@ export interface Completion {
 /** One record, awaited by any number of fibers, or none: the effect that waits for its outcome. */
 export class SingleCompletion extends Effectable.Class<RecordMetadata, ProduceError> implements Completion {
   #exit: Exit.Exit<RecordMetadata, ProduceError> | undefined
-  #waiting: Array<(exit: Exit.Exit<RecordMetadata, ProduceError>) => void> | undefined
+  #waiting: Array<Waiter> | undefined
 
   succeed(_slot: number, metadata: RecordMetadata): void {
     this.#done(Exit.succeed(metadata))
@@ -38,29 +39,31 @@ export class SingleCompletion extends Effectable.Class<RecordMetadata, ProduceEr
   }
 
   isAwaited(): boolean {
-    return this.#waiting !== undefined && this.#waiting.length > 0
+    return this.#waiting !== undefined && this.#waiting.some(({ fiber }) => fiber.unsafePoll() === null)
   }
 
   override commit(): Effect.Effect<RecordMetadata, ProduceError> {
-    return this.#exit ?? Effect.async((resume) => {
-      if (this.#exit !== undefined) {
-        resume(this.#exit)
-        return
-      }
-      const waiting = this.#waiting ??= []
-      waiting.push(resume)
-      return Effect.sync(() => {
-        waiting.splice(waiting.indexOf(resume), 1)
+    return this.#exit ?? Effect.withFiberRuntime((fiber) =>
+      // Nothing undoes it at an interruption, which would cost more than all the rest of a `send`: the fiber is over then.
+      this.#exit ?? Effect.async((resume) => {
+        if (this.#exit === undefined) (this.#waiting ??= []).push({ fiber, resume })
+        else resume(this.#exit)
       })
-    })
+    )
   }
 
   #done(exit: Exit.Exit<RecordMetadata, ProduceError>): void {
     this.#exit = exit
     const waiting = this.#waiting
     this.#waiting = undefined
-    if (waiting !== undefined) { for (const resume of waiting) resume(exit) }
+    if (waiting !== undefined) { for (const { resume } of waiting) resume(exit) }
   }
+}
+
+/** A fiber that waits for an outcome, unless it was interrupted. */
+interface Waiter {
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  readonly resume: (exit: Exit.Exit<RecordMetadata, ProduceError>) => void
 }
 
 /** A known number of records, with a result for each. */

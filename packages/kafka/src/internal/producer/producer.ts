@@ -14,6 +14,7 @@ import { PCGRandom } from "effect/Utils"
 
 import { Kafka } from "../../Kafka.ts"
 import { type KafkaError, type ProduceError, RetriableError, SendAllError } from "../../KafkaError.ts"
+import type { Observed } from "../../Observed.ts"
 import type {
   BrokerTrouble,
   Delivery,
@@ -35,7 +36,7 @@ import { monotonicMillis } from "../time.ts"
 import { producerTypeId } from "../typeIds.ts"
 import { Deliveries } from "./deliveries.ts"
 import { DeliveryStream } from "./deliveryStream.ts"
-import { Entry } from "./entry.ts"
+import { Entry, type Tracking } from "./entry.ts"
 import { healthOf, sameTrouble } from "./health.ts"
 import { parse, type ProducerSettings } from "./options.ts"
 import { AllCompletion, type BatchOutcome, type Completion, SingleCompletion, StreamCompletion } from "./outcome.ts"
@@ -70,7 +71,7 @@ interface Waiting {
 /** How many chunks of a pipe are on their way at a time. */
 const chunksInPipe = 16
 
-/** How often {@link ProducerEngine.healthChanges} looks. */
+/** How often {@link ProducerEngine.health} looks for changes. */
 const healthInterval = "1 second"
 
 /** How many records one call accepts before others get a turn. */
@@ -106,7 +107,7 @@ export const make = <C = never, R = never>(
 
 /** The producer as its user has it, with its reports. */
 const withDeliveries = <C>(
-  { enqueue, flush, health, healthChanges, pipe, send, sendAll, sink, tryEnqueue }: ProducerEngine<C>,
+  { enqueue, flush, health, pipe, send, sendAll, sink, tryEnqueue }: ProducerEngine<C>,
   deliveries: ReportingProducer<C>["deliveries"]
 ): ReportingProducer<C> => ({
   [producerTypeId]: producerTypeId,
@@ -118,7 +119,6 @@ const withDeliveries = <C>(
   sink,
   flush,
   health,
-  healthChanges,
   deliveries
 })
 
@@ -290,7 +290,7 @@ export class ProducerEngine<C> implements Producer<C> {
     }
   })
 
-  readonly health: Effect.Effect<Health> = Effect.sync(() =>
+  readonly #health: Effect.Effect<Health> = Effect.sync(() =>
     healthOf(this.accumulator, {
       waitingSenders: this.#waiting.size,
       unhandledReports: this.deliveries?.unhandled ?? 0,
@@ -298,11 +298,14 @@ export class ProducerEngine<C> implements Producer<C> {
     })
   )
 
-  readonly healthChanges: Stream.Stream<Health> = Stream.tick(healthInterval).pipe(
-    Stream.takeWhile(() => this.#state !== "closed"),
-    Stream.mapEffect(() => this.health),
-    Stream.changesWith(sameTrouble)
-  )
+  readonly health: Observed<Health> = {
+    get: this.#health,
+    changes: Stream.tick(healthInterval).pipe(
+      Stream.takeWhile(() => this.#state !== "closed"),
+      Stream.mapEffect(() => this.#health),
+      Stream.changesWith(sameTrouble)
+    )
+  }
 
   #enqueue(
     record: AnyRecord,
@@ -348,18 +351,20 @@ export class ProducerEngine<C> implements Producer<C> {
         ? this.#serialize(record, prepared, correlation, completion, slot, caller)
         : Effect.fail(prepared)
     }
-    const reported = this.deliveries === undefined ? undefined : { record, correlation, acceptedAt: 0 }
     const span = caller.tracer === undefined
       ? undefined
       : startRecordSpan(caller.tracer, record, prepared, this.cluster.settings.clientId)
-    const entry = new Entry(completion, slot, prepared.timestamp, reported, span)
+    const tracking: Tracking | undefined = this.deliveries === undefined && span === undefined
+      ? undefined
+      : { record, correlation, span, acceptedAt: undefined }
+    const entry = new Entry(completion, slot, prepared.timestamp, tracking)
     const pending = span === undefined ? prepared : withTraceContext(prepared, span)
     const placed = this.#place(record, pending, entry, caller, caller.now)
     if (placed === Effect.void) return placed
     const restored = caller.restore(placed)
     return span === undefined ? restored : Effect.onError(
       restored,
-      (cause) => entry.isAccepted ? Effect.void : endUnaccepted(span, cause, this.clock)
+      (cause) => tracking?.acceptedAt === undefined ? endUnaccepted(span, cause, this.clock) : Effect.void
     )
   }
 
@@ -525,14 +530,15 @@ export class ProducerEngine<C> implements Producer<C> {
     let unheard = 0
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i]!
-      const { reported, span } = entry
-      if (error !== undefined && reported === undefined && !entry.isAwaited) unheard++
+      const { tracking } = entry
+      if (error !== undefined && this.deliveries === undefined && !entry.isAwaited) unheard++
       entry.settle(outcome, i)
-      if (reported !== undefined) {
-        const { acceptedAt, record } = reported
-        const correlation = reported.correlation as C
-        const elapsedMillis = now - acceptedAt
-        this.deliveries!.push(
+      if (tracking === undefined) continue
+      const { acceptedAt, record, span } = tracking
+      if (this.deliveries !== undefined) {
+        const correlation = tracking.correlation as C
+        const elapsedMillis = now - acceptedAt!
+        this.deliveries.push(
           partition,
           error === undefined
             ? { _tag: "Acknowledged", record, correlation, metadata: entry, attempts, elapsedMillis }

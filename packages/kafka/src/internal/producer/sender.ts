@@ -201,8 +201,13 @@ export class Sender {
   #send(id: number, broker: BrokerSender): Effect.Effect<void> {
     const { accumulator, cluster, now, settings } = this.#engine
     let failures = 0
+    /** Until there may be something to send; what comes meanwhile opens the latch. */
     const wait = Effect.suspend(() => {
-      if (broker.answers.length < settings.maxInFlight) broker.alarm.set(accumulator.nextReady(id, now()))
+      if (broker.answers.length < settings.maxInFlight) {
+        const next = accumulator.nextReady(id, now())
+        if (next <= now()) return Effect.void
+        broker.alarm.set(next)
+      }
       return broker.latch.await
     })
     return Effect.gen(this, function*() {
@@ -246,26 +251,21 @@ export class Sender {
       )
       broker.answers.push(Effect.catchAllDefect(answer, (defect) => this.#broken(batches, defect)))
       broker.answering.unsafeOpen()
-      broker.latch.unsafeOpen()
+      yield* wait
     })
   }
 
-  /** Handles the oldest answer, or waits until there is one to wait for. */
+  /** Handles the oldest answer, once there is one to wait for. */
   #handleAnswer(broker: BrokerSender): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      const answer = broker.answers[0]
-      if (answer === undefined) {
-        broker.answering.unsafeClose()
-        return broker.answering.await
-      }
-      return Effect.ensuring(
-        answer,
-        Effect.sync(() => {
-          broker.answers.shift()
-          broker.latch.unsafeOpen()
-        })
-      )
+    const handled = Effect.sync(() => {
+      broker.answers.shift()
+      if (broker.answers.length === 0) broker.answering.unsafeClose()
+      broker.latch.unsafeOpen()
     })
+    return Effect.zipRight(
+      broker.answering.await,
+      Effect.suspend(() => Effect.ensuring(broker.answers[0]!, handled))
+    )
   }
 
   /** Whatever went wrong, every batch goes on to its outcome. */
