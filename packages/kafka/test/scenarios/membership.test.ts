@@ -380,3 +380,40 @@ describe("a static member", () => {
     )
   })
 })
+
+describe("a partition that is given up", () => {
+  it("gives a stream nothing more of what was fetched", () => {
+    play(
+      Effect.gen(function*() {
+        for (const partition of [0, 1]) for (const round of range(0, 3)) yield* write(partition, [round])
+        const { consumer } = yield* member({ commitInterval: "100 millis" })
+        yield* until(
+          "fetched",
+          Effect.map(consumer.positions.get, (all) => all.length === 2 && all.every(({ end }) => end === 3n))
+        )
+        const seen: Array<string> = []
+        yield* consumer.records.pipe(
+          Stream.mapChunksEffect((chunk) =>
+            Effect.gen(function*() {
+              for (const { partition, value } of chunk) seen.push(`${partition}: ${value}`)
+              yield* Effect.sleep("5 seconds")
+              return chunk
+            })
+          ),
+          Stream.run(consumer.commitSink),
+          Effect.fork
+        )
+        yield* until("the first chunk", () => seen.length === 1)
+        const other = yield* member()
+        yield* until("shared", Effect.map(other.consumer.assignment.get, ({ length }) => length === 1))
+        const [gone] = yield* other.consumer.assignment.get
+        const before = seen.filter((each) => each.startsWith(`${gone!.partition}: `)).length
+        yield* Effect.sleep("1 minute")
+        assert.isBelow(before, 3)
+        assert.lengthOf(seen.filter((each) => each.startsWith(`${gone!.partition}: `)), before)
+        assert.lengthOf(seen, before + 3)
+      }),
+      twoPartitions
+    )
+  })
+})
