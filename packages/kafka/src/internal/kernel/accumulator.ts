@@ -323,7 +323,6 @@ export class Accumulator<Entry> {
         part.builder.append(record.timestamp, record.key, record.value, record.headers)
         part.entries.push(batch.entries[i]!)
       }
-      part.failures = batch.failures
       part.sealed = true
       part.retryAt = retryAt
       part.reserved = part.builder.size
