@@ -204,8 +204,16 @@ export interface ProducerOptions<C = never, R = never> {
     /** How long closing waits for the handlers. Default 30 seconds; what is not reported by then is logged. */
     readonly closeTimeout?: Duration.DurationInput | undefined
   } | undefined
-  /** The same reports as a stream, {@link ReportingProducer.deliveries}, in the place of `onDelivery`. */
-  readonly deliveries?: DeliveriesOptions | undefined
+}
+
+/**
+ * How a producer works whose reports are a stream, and not `onDelivery`'s.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ReportingOptions extends Omit<ProducerOptions, "onDelivery"> {
+  readonly deliveries: DeliveriesOptions
 }
 
 /**
@@ -256,7 +264,8 @@ export interface Producer<in C = never> {
   /**
    * As {@link Producer.enqueue}, but fails with `BufferFull` (a `RetriableError`,
    * `persisted: "no"`) where that waits for room. The first record of a topic
-   * still waits to learn where the topic is.
+   * still waits to learn where the topic is, and one with an effectful serde for
+   * its serializer.
    */
   readonly tryEnqueue: (
     record: Topic.AnyRecord,
@@ -372,7 +381,7 @@ export interface Health {
   readonly unhandledReports: number
   /** Of the topics that it sends to. Empty if all is well. */
   readonly partitions: ReadonlyArray<PartitionTrouble>
-  /** Leaders of partitions that it sends to. Empty if all is well. */
+  /** Leaders of partitions that it has records for. Empty if all is well. */
   readonly brokers: ReadonlyArray<BrokerTrouble>
 }
 
@@ -394,7 +403,7 @@ export interface PartitionTrouble {
 }
 
 /**
- * A broker to which no connection can be made.
+ * A broker to which no connection could be made, with records that wait for it.
  *
  * @since 0.1.0
  * @category models
@@ -429,9 +438,7 @@ export interface BrokerTrouble {
  * @category constructors
  */
 export const make: {
-  <C = never>(
-    options: ProducerOptions<C> & { readonly deliveries: DeliveriesOptions }
-  ): Effect.Effect<ReportingProducer<C>, KafkaError, Kafka | Scope.Scope>
+  <C = never>(options: ReportingOptions): Effect.Effect<ReportingProducer<C>, KafkaError, Kafka | Scope.Scope>
   <C = never, R = never>(
     options?: ProducerOptions<C, R>
   ): Effect.Effect<Producer<C>, KafkaError, Kafka | Scope.Scope | R>

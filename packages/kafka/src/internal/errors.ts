@@ -71,9 +71,14 @@ export const fromTransport = (error: TransportError): KafkaError => {
 }
 
 /** A broker did not answer in time. */
-export const requestTimeout = (api: string, address: BrokerAddress, after: Duration.Duration): RetriableError =>
+export const requestTimeout = (
+  api: string,
+  address: BrokerAddress,
+  after: Duration.Duration,
+  written: boolean
+): RetriableError =>
   new RetriableError({
-    reason: { _tag: "RequestTimeout", broker: formatAddress(address), written: true },
+    reason: { _tag: "RequestTimeout", broker: formatAddress(address), written },
     scope: "client",
     message: `${api}: no answer from ${formatAddress(address)} within ${Duration.format(after)}`
   })

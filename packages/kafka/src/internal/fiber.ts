@@ -58,8 +58,7 @@ export const cancelable = <A, E>(
 
 /** Without the span, the log annotations and the log spans of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  // A fiber that a detached one starts, as for each request, has nothing of that: to set it all again costs more than
-  // most of them do.
+  // A fiber that a detached one starts has nothing of that: to set it all again costs more than most of them do.
   Effect.withFiberRuntime((fiber) => isDetached(fiber) ? self : stripped(self))
 
 const isDetached = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>

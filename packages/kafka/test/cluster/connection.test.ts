@@ -5,7 +5,7 @@ import * as Kafka from "@sluice/kafka/Kafka"
 import type { KafkaError } from "@sluice/kafka/KafkaError"
 import { Transport } from "@sluice/kafka/Transport"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Clock, Effect, Exit, Fiber, Scope, TestClock } from "effect"
+import { Clock, Effect, Exit, Fiber, FiberId, Scheduler, Scope, TestClock } from "effect"
 
 import { type Answer, answerFirst, ApiVersions, Metadata, silence, wired, Wires } from "../producer/wire.ts"
 
@@ -114,6 +114,29 @@ describe("a pool", () => {
 })
 
 describe("a connection", () => {
+  it.effect("is not closed at the deadline of a request whose wait was interrupted, wherever that came", () =>
+    Effect.gen(function*() {
+      const { close, get } = yield* openPool
+      const connection = yield* get
+      for (let at = 0; at < 80; at++) {
+        let step = 0
+        let asking: Fiber.RuntimeFiber<unknown, unknown> | undefined
+        const scheduler = Scheduler.make(
+          (task, priority, fiber) => Scheduler.defaultScheduler.scheduleTask(task, priority, fiber),
+          (fiber) => {
+            asking ??= fiber
+            if (fiber !== asking || step++ !== at) return false
+            fiber.unsafeInterruptAsFork(FiberId.none)
+            return 0
+          }
+        )
+        yield* Effect.flatMap(Effect.fork(Effect.withScheduler(ask(connection), scheduler)), Fiber.await)
+        yield* TestClock.adjust("40 seconds")
+        assert.isTrue(connection.isOpen(), `interrupted at step ${at}`)
+      }
+      yield* close
+    }).pipe(Effect.provide(wired())))
+
   it.effect("is closed when an answer does not come in time, and its other requests fail with it", () =>
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster

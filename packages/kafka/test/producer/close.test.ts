@@ -47,6 +47,29 @@ const closable = <C = never, R = never>(options: Producer.ProducerOptions<C, R> 
   })
 
 describe("closing a producer", () => {
+  it.effect("tells of records that fail meanwhile, also where the fiber that waited for them is the one that closes", () =>
+    logged((events) =>
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const fiber = yield* Effect.fork(Effect.scoped(Effect.gen(function*() {
+          const producer = yield* Producer.make({ deliveryTimeout: "1 second" })
+          yield* producer.send(line("0"))
+          yield* cluster.pauseBroker(1)
+          yield* producer.send(line("lost"))
+        })))
+        yield* TestClock.adjust("100 millis")
+        yield* Fiber.interruptFork(fiber)
+        yield* TestClock.adjust("5 seconds")
+        assert.isTrue(
+          events.some((event) => event.includes("1 records failed that nobody waits for")),
+          events.join("\n")
+        )
+        yield* cluster.resumeBroker(1)
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.await(fiber)
+      })
+    ).pipe(Effect.provide(client), Effect.provide(MemoryCluster.layer(oneTopic))))
+
   it.effect("refuses, flushes, lets handlers finish, closes, and only then its connections", () =>
     logged((events) =>
       Effect.gen(function*() {

@@ -1,13 +1,28 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Producer from "@sluice/kafka/Producer"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Chunk, Clock, Deferred, Effect, Exit, Fiber, Logger, LogLevel, Option, Scope, Stream } from "effect"
+import {
+  Chunk,
+  Clock,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Logger,
+  LogLevel,
+  Option,
+  Scheduler,
+  Scope,
+  Stream,
+  TestClock
+} from "effect"
 
 import { outcome, play } from "../scenarios/story.ts"
+import { memory } from "../support/memory.ts"
 import { count, line, values } from "./lines.ts"
 
 /** A producer in a scope of its own, which is closed by hand. */
-const open = (options: Producer.ProducerOptions<number> & { readonly deliveries: Producer.DeliveriesOptions }) =>
+const open = (options: Producer.ReportingOptions) =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const producer = yield* Scope.extend(Producer.make<number>(options), scope)
@@ -125,6 +140,30 @@ describe("deliveries", () => {
     }))
   })
 
+  it.effect("has one subscriber however their steps fall", () =>
+    Effect.gen(function*() {
+      const producer = yield* Producer.make({ deliveries: {} })
+      for (let at = 0; at < 120; at++) {
+        const subscribers = yield* Effect.forEach([0, 1], () => {
+          let step = 0
+          const scheduler = Scheduler.make(
+            (task, priority, fiber) => Scheduler.defaultScheduler.scheduleTask(task, priority, fiber),
+            () => step++ === at ? 0 : false
+          )
+          return Effect.fork(Effect.withScheduler(Stream.runDrain(producer.deliveries), scheduler))
+        })
+        yield* TestClock.adjust(0)
+        assert.lengthOf(subscribers.filter((fiber) => fiber.unsafePoll() === null), 1, `yielding at step ${at}`)
+        yield* Fiber.interruptAll(subscribers)
+      }
+    }).pipe(Effect.scoped, Effect.provide(memory({ topics: { lines: 1 } }))))
+
+  it("is not to be had of a tag's layer, where nobody could follow it", () => {
+    class Billing extends Producer.Tag("app/Billing")<Billing, number>() {}
+    // @ts-expect-error no such option
+    assert.isDefined(Billing.layer({ deliveries: {} }))
+  })
+
   it("loses none to an interruption of a subscriber that waits, and those in its hands count as given", () => {
     play(Effect.gen(function*() {
       const { close, producer } = yield* open({ deliveries: { maxPending: 1 } })
@@ -239,7 +278,7 @@ describe("deliveries", () => {
           [{ deliveries: {}, onDelivery: { handler } }, /deliveries cannot be had beside onDelivery/],
           [{ deliveries: { maxPending: 0 } }, /deliveries\.maxPending must be a whole number at least 1/],
           [{ deliveries: { closeTimeout: -1 } }, /deliveries\.closeTimeout must be at least/]
-        ] as ReadonlyArray<readonly [Producer.ProducerOptions, RegExp]>
+        ] as ReadonlyArray<readonly [Producer.ReportingOptions, RegExp]>
       ) {
         const error = yield* Effect.flip(Producer.make(options))
         assert.strictEqual(error.reason._tag, "InvalidArgument")

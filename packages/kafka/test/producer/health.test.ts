@@ -18,6 +18,21 @@ const well: Producer.Health = {
 }
 
 describe("the health of a producer", () => {
+  it("holds nothing against a broker that nothing waits for", () => {
+    play(Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const producer = yield* Producer.make({ deliveryTimeout: "2 seconds" })
+      yield* producer.send(line("0"))
+      yield* cluster.stopBroker(1)
+      const lost = yield* Effect.fork(Effect.either(producer.send(line("1"))))
+      yield* Effect.sleep("1 second")
+      assert.lengthOf((yield* producer.health.get).brokers, 1)
+      yield* Fiber.join(lost)
+      yield* cluster.startBroker(1)
+      assert.deepStrictEqual(yield* producer.health.get, well)
+    }))
+  })
+
   it("says what is in hand", () => {
     play(Effect.gen(function*() {
       const cluster = yield* MemoryCluster

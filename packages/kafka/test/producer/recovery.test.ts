@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import { zeroUuid } from "@sluice/kafka/internal/protocol/field"
+import { Kafka } from "@sluice/kafka/Kafka"
 import * as Producer from "@sluice/kafka/Producer"
 import { type InterceptedRequest, MemoryCluster, type Verdict } from "@sluice/testing/MemoryCluster"
 import { Effect, Fiber, Logger, LogLevel, TestClock } from "effect"
@@ -9,6 +11,7 @@ import {
   answerFirst,
   ApiVersions,
   InitProducerId,
+  Metadata,
   Produce,
   produceAnswer,
   silence,
@@ -89,6 +92,73 @@ describe("a connection that fails", () => {
 })
 
 describe("leaders that move", () => {
+  it.effect("get what waited behind a batch that the old one still had to answer", () =>
+    Effect.gen(function*() {
+      const brokers = yield* MemoryCluster
+      yield* brokers.createTopic("lines", { partitions: 1, replicas: 2 })
+      const wire = yield* Wires
+      const { cluster } = yield* Kafka
+      const producer = yield* Producer.make()
+      yield* producer.send(line("0"))
+      const leader = Number(/\d/.exec(written(wire)[0]!.address)![0])
+      const answers = yield* Effect.makeLatch(false)
+      wire.hold = ({ api }) => api === "Produce" ? answers.await : Effect.void
+      const first = yield* Effect.fork(producer.send(line("1")))
+      yield* TestClock.adjust("100 millis")
+      yield* brokers.setLeader("lines", 0, 3 - leader)
+      yield* cluster.refresh
+      const second = yield* Effect.fork(producer.send(line("2")))
+      yield* TestClock.adjust("1 second")
+      assert.lengthOf(written(wire), 2)
+      yield* answers.open
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(first)
+      yield* Fiber.join(second)
+      assert.deepStrictEqual(yield* values(), ["0", "1", "2"])
+    }).pipe(Effect.scoped, Effect.provide(wired({ brokers: 2 }))))
+
+  it.effect("are served at a new address though nothing comes from the old one", () =>
+    Effect.gen(function*() {
+      const wire = yield* Wires
+      const { cluster } = yield* Kafka
+      let host = "broker-1.memory"
+      wire.answer = (request) => {
+        if (request.api !== "Metadata") {
+          return request.api !== "Produce"
+            ? undefined
+            : request.address.startsWith("broker-1")
+            ? silence()
+            : produceAnswer(request)
+        }
+        const partition = { errorCode: 0, leaderId: 1, leaderEpoch: 1, replicaNodes: [1], isrNodes: [1] }
+        return {
+          _tag: "Body",
+          api: Metadata,
+          body: {
+            throttleTimeMs: 0,
+            brokers: [{ nodeId: 1, host, port: 9092 }],
+            topics: [{
+              errorCode: 0,
+              name: "lines",
+              topicId: zeroUuid,
+              partitions: [0, 1].map((partitionIndex) => ({ ...partition, partitionIndex, offlineReplicas: [] }))
+            }]
+          }
+        }
+      }
+      const producer = yield* Producer.make()
+      const lost = yield* Effect.fork(producer.send(line("0", { partition: 0 })))
+      yield* TestClock.adjust("100 millis")
+      host = "broker-2.memory"
+      yield* cluster.refresh
+      const sent = yield* Effect.fork(producer.send(line("0", { partition: 1 })))
+      yield* TestClock.adjust("100 millis")
+      assert.notStrictEqual(sent.unsafePoll(), null)
+      yield* TestClock.adjust("40 seconds")
+      yield* Fiber.join(sent)
+      yield* Fiber.join(lost)
+    }).pipe(Effect.scoped, Effect.provide(wired({ brokers: 2, topics: { lines: 2 } }))))
+
   it.effect("are followed", () =>
     Effect.gen(function*() {
       const cluster = yield* MemoryCluster

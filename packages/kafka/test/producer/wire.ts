@@ -42,6 +42,8 @@ export interface Wire {
   answer: (request: WrittenRequest) => Answer | undefined
   /** Sees what the cluster answers, and may give something else. */
   edit: (request: WrittenRequest, response: Uint8Array) => Uint8Array
+  /** Keeps what the cluster answers from the client until it is done. */
+  hold: (request: WrittenRequest) => Effect.Effect<void>
 }
 
 export class Wires extends Context.Tag("test/Wires")<Wires, Wire>() {}
@@ -81,7 +83,11 @@ const tap = (transport: Transport["Type"], wire: Wire): Transport["Type"] => ({
               case undefined:
                 return Effect.map(
                   connection.send(frame),
-                  Effect.map((response) => wire.edit(request, response))
+                  (response) =>
+                    Effect.zipLeft(
+                      Effect.map(response, (bytes) => wire.edit(request, bytes)),
+                      Effect.suspend(() => wire.hold(request))
+                    )
                 )
               case "Body":
                 return Effect.succeed(
@@ -109,7 +115,8 @@ export const wired = (
       spans: [],
       refuse: () => undefined,
       answer: () => undefined,
-      edit: (_, response) => response
+      edit: (_, response) => response,
+      hold: () => Effect.void
     }
     return Context.make(Wires, wire).pipe(Context.add(Transport, tap(transport, wire)))
   }))

@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,7 +10,7 @@ import type { BrokerAddress, Connection, Transport } from "../../Transport.ts"
 import { TransportError } from "../../Transport.ts"
 import { Alarm } from "../alarm.ts"
 import { formatAddress, fromTransport, requestTimeout } from "../errors.ts"
-import { detached } from "../fiber.ts"
+import { detached, once } from "../fiber.ts"
 import { ApiVersions, decodeApiVersionsResponse } from "../protocol/api/apiVersions.ts"
 import { chooseVersion } from "../protocol/apis.ts"
 import { decodeResponse, encodeRequest } from "../protocol/codec.ts"
@@ -130,9 +131,10 @@ class NegotiatedConnection implements BrokerConnection {
     this.closed = Effect.map(connection.closed, () => {
       this.#open = false
     })
+    const closing = once(Scope.close(scope, Exit.void))
     this.close = Effect.suspend(() => {
       this.#open = false
-      return Scope.close(scope, Exit.void)
+      return closing
     })
     this.negotiate = this.request(ApiVersions, {
       clientSoftwareName: softwareName,
@@ -202,17 +204,26 @@ class NegotiatedConnection implements BrokerConnection {
     timeout: Duration.Duration = this.#settings.requestTimeout
   ): Effect.Effect<Uint8Array, KafkaError> {
     const deadline = monotonicMillis(this.#clock) + Duration.toMillis(timeout)
-    return Effect.suspend(() => {
+    return Effect.uninterruptibleMask(() => {
       const request: AwaitedRequest = { deadline, isLate: false }
       this.#awaited.add(request)
       this.#alarm.set(deadline)
-      return response.pipe(
-        Effect.interruptible,
-        Effect.ensuring(Effect.sync(() => this.#awaited.delete(request))),
-        Effect.mapError((error) =>
-          request.isLate ? requestTimeout(api.name, this.address, timeout) : fromTransport(error)
-        )
-      )
+      return Effect.matchCauseEffect(Effect.interruptible(response), {
+        onFailure: (cause) => {
+          this.#awaited.delete(request)
+          return Effect.failCause(
+            Cause.map(
+              cause,
+              (error) =>
+                request.isLate ? requestTimeout(api.name, this.address, timeout, error.written) : fromTransport(error)
+            )
+          )
+        },
+        onSuccess: (bytes) => {
+          this.#awaited.delete(request)
+          return Effect.succeed(bytes)
+        }
+      })
     })
   }
 
@@ -232,8 +243,10 @@ class NegotiatedConnection implements BrokerConnection {
         isLate = true
       }
     }
+    if (!isLate) return Effect.void
+    this.#open = false
     // The fiber of the alarm is one of those that closing ends.
-    return isLate ? Effect.asVoid(Effect.forkDaemon(this.close)) : Effect.void
+    return Effect.asVoid(Effect.forkDaemon(this.close))
   })
 
   #write<A extends AnyApi>(

@@ -62,26 +62,6 @@ export class DeliveryStream<C> {
     return () => this.#drained.delete(done)
   })
 
-  readonly stream: Stream.Stream<Report<C>, FatalError> = Stream.unwrapScoped(Effect.suspend(() => {
-    if (this.#subscriber === "present") {
-      return Effect.fail(invalidArgument("Producer: somebody takes its `deliveries` already; one at a time can"))
-    }
-    return Effect.as(
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          this.#subscriber = "present"
-        }),
-        () =>
-          Effect.sync(() => {
-            this.#subscriber = "left"
-            this.#fiber = undefined
-            this.#settle()
-          })
-      ),
-      Stream.repeatEffectChunkOption(this.#pull)
-    )
-  }))
-
   readonly #pull: Effect.Effect<Chunk.Chunk<Report<C>>, Option.Option<never>> = Effect.withFiberRuntime((fiber) => {
     this.#fiber = fiber
     this.#settle()
@@ -102,6 +82,25 @@ export class DeliveryStream<C> {
       this.#wake = undefined
     }
   })
+
+  readonly stream: Stream.Stream<Report<C>, FatalError> = Stream.unwrapScoped(Effect.as(
+    Effect.acquireRelease(
+      Effect.suspend(() => {
+        if (this.#subscriber === "present") {
+          return Effect.fail(invalidArgument("Producer: somebody takes its `deliveries` already; one at a time can"))
+        }
+        this.#subscriber = "present"
+        return Effect.void
+      }),
+      () =>
+        Effect.sync(() => {
+          this.#subscriber = "left"
+          this.#fiber = undefined
+          this.#settle()
+        })
+    ),
+    Stream.repeatEffectChunkOption(this.#pull)
+  ))
 
   get #isDrained(): boolean {
     return this.unhandled === 0 || this.#subscriber === "left"

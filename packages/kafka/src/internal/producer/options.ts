@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 
 import type { FatalError } from "../../KafkaError.ts"
 import { murmur2 } from "../../Partitioner.ts"
-import type { ProducerOptions, Report } from "../../Producer.ts"
+import type { ProducerOptions, Report, ReportingOptions } from "../../Producer.ts"
 import { Check } from "../cluster/settings.ts"
 import { invalidArgument } from "../errors.ts"
 import type { Codec } from "../kernel/compression.ts"
@@ -47,7 +47,9 @@ const mostInFlight = 5
 const maxInt32 = 0x7fffffff
 
 /** Checks all options; nothing is sent before. */
-export const parse = (options: ProducerOptions<any, any>): Effect.Effect<ProducerSettings, FatalError> =>
+export const parse = (
+  options: ProducerOptions<any, any> & Partial<ReportingOptions>
+): Effect.Effect<ProducerSettings, FatalError> =>
   Effect.gen(function*() {
     const check = new Check("Producer")
     const acks = yield* check.oneOf("acks", options.acks, "all", ["none", "leader", "all"])

@@ -232,7 +232,7 @@ export class ProducerEngine<C> implements Producer<C> {
       const all = Array.from(records)
       const completion = new AllCompletion(all.length)
       return Effect.zipRight(
-        Effect.onInterrupt(
+        Effect.onError(
           Effect.zipRight(this.#submitAll(all, completion), completion.await),
           () => Effect.sync(() => completion.abandon())
         ),

@@ -29,23 +29,49 @@ class BrokerSender {
   readonly latch = Effect.unsafeMakeLatch(true)
   /** Opens the latch when a batch has waited for long enough. */
   readonly alarm: Alarm
-  /** Of each request in flight, oldest first: waits for its answer and handles it. */
-  readonly answers: Array<Effect.Effect<void>> = []
-  /** Open while there are any. */
-  readonly answering = Effect.unsafeMakeLatch(false)
+  /** The requests in flight over the connection that is used now. */
+  line: Line | undefined
   /** Why it cannot be reached at the moment. */
   error: KafkaError | undefined
 
   constructor(clock: Clock.Clock) {
     this.alarm = new Alarm(clock, Effect.sync(() => this.latch.unsafeOpen()))
   }
+
+  /** How many requests are in flight. */
+  get inFlight(): number {
+    return this.line?.requests.length ?? 0
+  }
 }
 
+/** The requests in flight over one connection, whose answers come in their order. */
+class Line {
+  readonly connection: BrokerConnection
+  /** Oldest first. */
+  readonly requests: Array<Request> = []
+  /** Open while there are any, and when no more will come. */
+  readonly latch = Effect.unsafeMakeLatch(false)
+  /** Whether another connection has taken its place. */
+  isOver = false
+
+  constructor(connection: BrokerConnection) {
+    this.connection = connection
+  }
+}
+
+interface Request {
+  readonly batches: ReadonlyArray<Batch<Entry>>
+  /** Waits for the answer, and handles it. */
+  readonly answer: Effect.Effect<void>
+}
+
+const logDefect = (defect: unknown): Effect.Effect<void> => Effect.logError("a defect in the producer", defect)
+
 /**
- * The fibers that send: for each broker one that writes requests, one that
- * handles their answers, which come in the same order, and an alarm; one that
- * starts those and follows the leaders; one that asks for new metadata; one
- * that keeps the deadlines.
+ * The fibers that send: for each broker one that writes requests, one for each
+ * of its connections that handles the answers, and an alarm; one that starts
+ * those and follows the leaders; one that asks for new metadata; one that keeps
+ * the deadlines.
  */
 export class Sender {
   readonly #engine: ProducerEngine<any>
@@ -84,10 +110,9 @@ export class Sender {
     else broker.latch.unsafeOpen()
   }
 
-  /** Leaders that cannot be reached, and why. */
+  /** Leaders that could not be reached with what is to be sent to them, and why. */
   unreachable(): ReadonlyArray<BrokerTrouble> {
-    const leaders = new Set<number>()
-    for (const { leader } of this.#engine.accumulator.partitions()) leaders.add(leader)
+    const leaders = new Set(Array.from(this.#engine.accumulator.active, ({ leader }) => leader))
     const troubles: Array<BrokerTrouble> = []
     for (const [id, { error }] of this.#brokers) {
       const address = this.#engine.cluster.address(id)
@@ -113,11 +138,10 @@ export class Sender {
 
   /** Repeats a step until the sender is stopped; a defect ends neither it nor what it serves. */
   #forkLoop(step: Effect.Effect<unknown>): Effect.Effect<unknown> {
-    return this.#fibers.fork(Effect.forever(Effect.catchAllDefect(step, (defect) =>
-      Effect.zipRight(
-        Effect.logError("a defect in the producer", defect),
-        pause(this.#engine.cluster.settings, 1)
-      ))))
+    return this.#fibers.fork(Effect.forever(Effect.catchAllDefect(
+      step,
+      (defect) => Effect.zipRight(logDefect(defect), pause(this.#engine.cluster.settings, 1))
+    )))
   }
 
   /** Starts a sender for each leader, and asks for metadata while a partition has none. */
@@ -136,7 +160,7 @@ export class Sender {
         const broker = new BrokerSender(this.#engine.clock)
         this.#brokers.set(leader, broker)
         return Effect.forEach(
-          [this.#send(leader, broker), this.#handleAnswer(broker), broker.alarm.run],
+          [this.#send(leader, broker), broker.alarm.run],
           (step) => this.#forkLoop(step),
           { discard: true }
         )
@@ -203,7 +227,7 @@ export class Sender {
     let failures = 0
     /** Until there may be something to send; what comes meanwhile opens the latch. */
     const wait = Effect.suspend(() => {
-      if (broker.answers.length < settings.maxInFlight) {
+      if (broker.inFlight < settings.maxInFlight) {
         const next = accumulator.nextReady(id, now())
         if (next <= now()) return Effect.void
         broker.alarm.set(next)
@@ -214,7 +238,7 @@ export class Sender {
       // The loop has yielded: whoever was about to send gets into this batch.
       broker.latch.unsafeClose()
       this.#engine.topics.relearn()
-      if (broker.answers.length >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
+      if (broker.inFlight >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
         return yield* wait
       }
       const address = cluster.address(id)
@@ -231,8 +255,8 @@ export class Sender {
         }
       }
       const connected = yield* Effect.either(this.#pool.get(address))
-      broker.error = connected._tag === "Left" ? connected.left : undefined
       if (connected._tag === "Left") {
+        broker.error = connected.left
         yield* this.#unreachable(id, connected.left)
         this.#askAgain()
         failures++
@@ -241,37 +265,69 @@ export class Sender {
         return
       }
       failures = 0
+      this.#reached(id, broker)
+      const connection = connected.right
+      if (broker.line?.connection !== connection) {
+        if (broker.line !== undefined) {
+          broker.line.isOver = true
+          broker.line.latch.unsafeOpen()
+        }
+        broker.line = new Line(connection)
+        yield* this.#fibers.fork(this.#handleAnswers(id, broker, broker.line))
+      }
+      const { latch, requests } = broker.line
       // Not with batches in hand, which would count as written.
-      yield* connected.right.unthrottled
+      yield* connection.unthrottled
       const batches = accumulator.drain(id, now(), maxRequestBytes)
       if (batches.length === 0) return yield* wait
       const answer = yield* Effect.catchAllDefect(
-        this.#produce(connected.right, batches),
+        this.#produce(connection, batches),
         (defect) => Effect.succeed(Effect.die(defect))
       )
-      broker.answers.push(Effect.catchAllDefect(answer, (defect) => this.#broken(batches, defect)))
-      broker.answering.unsafeOpen()
+      requests.push({ batches, answer })
+      latch.unsafeOpen()
       yield* wait
     })
   }
 
-  /** Handles the oldest answer, once there is one to wait for. */
-  #handleAnswer(broker: BrokerSender): Effect.Effect<void> {
+  /** Handles the answers of one connection, until all have come and another one is used. */
+  #handleAnswers(id: number, broker: BrokerSender, line: Line): Effect.Effect<void> {
+    const { latch, requests } = line
     const handled = Effect.sync(() => {
-      broker.answers.shift()
-      if (broker.answers.length === 0) broker.answering.unsafeClose()
+      const { batches } = requests.shift()!
       broker.latch.unsafeOpen()
+      // What waited behind them for a partition that has moved on is another sender's now.
+      for (const { partition } of batches) {
+        if (partition.leader !== id && partition.hasQueued) this.wake(partition.leader)
+      }
     })
-    return Effect.zipRight(
-      broker.answering.await,
-      Effect.suspend(() => Effect.ensuring(broker.answers[0]!, handled))
-    )
+    const all: Effect.Effect<void> = Effect.suspend(() => {
+      const [request] = requests
+      if (request !== undefined) {
+        const answered = Effect.catchAllDefect(request.answer, (defect) => this.#broken(request.batches, defect))
+        return Effect.zipRight(Effect.catchAllDefect(Effect.ensuring(answered, handled), logDefect), all)
+      }
+      if (line.isOver) return Effect.void
+      latch.unsafeClose()
+      return Effect.zipRight(latch.await, all)
+    })
+    return all
+  }
+
+  /** What was held against a broker, or its partitions, because it could not be reached is over. */
+  #reached(id: number, broker: BrokerSender): void {
+    const { error } = broker
+    if (error === undefined) return
+    broker.error = undefined
+    for (const partition of this.#engine.accumulator.active) {
+      if (partition.leader === id && partition.lastError === error) partition.lastError = undefined
+    }
   }
 
   /** Whatever went wrong, every batch goes on to its outcome. */
   #broken(batches: ReadonlyArray<Batch<Entry>>, defect: unknown): Effect.Effect<void> {
     return Effect.zipRight(
-      Effect.logError("a defect in the producer", defect),
+      logDefect(defect),
       Effect.forEach(batches, (batch) =>
         this.#attemptFailed(
           batch,
