@@ -20,6 +20,7 @@ import * as internal from "./internal/consumer/consumer.ts"
 import { consumerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
 import type { KafkaError } from "./KafkaError.ts"
+import type { Observed } from "./Observed.ts"
 import type * as Topic from "./Topic.ts"
 
 /**
@@ -212,18 +213,6 @@ export interface ConsumerHealth {
   readonly status: "joining" | "stable" | "closing" | "closed" | "failed"
   /** Empty as long as all works. */
   readonly troubles: ReadonlyArray<Trouble>
-}
-
-/**
- * A value that changes. `changes` begins with the present one, and ends when the
- * consumer is closed; who reads slowly is given the newest.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Observed<out A> {
-  readonly get: Effect.Effect<A>
-  readonly changes: Stream.Stream<A>
 }
 
 /**

@@ -6,13 +6,13 @@ import * as Stream from "effect/Stream"
 import type {
   ConsumerEvent,
   ConsumerHealth,
-  Observed,
   PartitionPosition,
   PositionReset,
   Sight as SightFace,
   StartPosition as StartPositionInput
 } from "../../Consumer.ts"
 import type { KafkaError } from "../../KafkaError.ts"
+import type { Observed } from "../../Observed.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { retrying } from "../cluster/retry.ts"
 import { invalidArgument } from "../errors.ts"
