@@ -105,10 +105,14 @@ describe("batches in flight", () => {
 describe("retries", () => {
   it.effect("are not used up by the failure of another batch", () =>
     Effect.gen(function*() {
-      const wire = yield* Wires
-      const producer = yield* Producer.make({ batchRecords: 1, retries: 0 })
-      yield* producer.send(line("first"))
-      answerFirst(wire, "Produce", (request) => produceAnswer(request, () => 87))
+      const cluster = yield* MemoryCluster
+      const making = yield* Effect.fork(Producer.make({ batchRecords: 1, retries: 0 }))
+      yield* TestClock.adjust("1 second")
+      const producer = yield* Fiber.join(making)
+      const first = yield* Effect.fork(producer.send(line("first")))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(first)
+      yield* cluster.inject(Fault.refuse({ api: "Produce", times: 1 }, "InvalidRecord"))
       const fiber = yield* Effect.fork(Effect.flip(producer.sendAll(count(8).map((value) => line(value)))))
       yield* TestClock.adjust("1 second")
       const { results } = yield* Fiber.join(fiber)
@@ -117,7 +121,7 @@ describe("retries", () => {
         ["InvalidRecord", ...count(7).map(() => "Acknowledged")]
       )
       assert.deepStrictEqual(yield* values(), ["first", ...count(8).slice(1)])
-    }).pipe(Effect.scoped, Effect.provide(wired(oneTopic))))
+    }).pipe(Effect.scoped, Effect.provide(wired({ ...oneTopic, latency: 10 }))))
 
   for (const [retries, attempts] of [[0, 1], [3, 4]] as const) {
     it.effect(`end after ${retries}`, () =>
