@@ -1,6 +1,7 @@
 /** Fetching: the bound of bytes, and brokers and partitions that are slow, away, or elsewhere. */
 import { assert, describe, it } from "@effect/vitest"
 import { Consumer, Kafka, Serde, Topic } from "@sluice/kafka"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Effect, Stream, TestClock } from "effect"
 
@@ -91,7 +92,10 @@ describe("the budget", () => {
 
   it.effect("is not used up by the partition that starts first, however long that is not read", () =>
     Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
       yield* writeBatches(Numbers, [0, 1, 2], Array.from({ length: 20 }, () => [text(1000)]))
+      // The others start later.
+      yield* cluster.inject(Fault.slow({ brokers: [2, 3] }, { latency: "100 millis", duration: "1 minute" }))
       const { consumer } = yield* member({ fetch: { bufferBytes: 12_000 } })
       const seen = new Seen()
       let first: number | undefined
