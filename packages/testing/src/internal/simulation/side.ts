@@ -290,7 +290,12 @@ export class Side {
         closeTimeout,
         fetch: { maxWait: "1 second", bufferBytes: fetchBuffer, partitionBytes: fetchBuffer }
       },
-      (consumer) => Effect.orDie(consumer.run(handler)),
+      // Its end may come before the run has begun.
+      (consumer) =>
+        Effect.catchAll(
+          consumer.run(handler),
+          (error) => error !== "failed" && error.reason._tag === "Closed" ? Effect.void : Effect.die(error)
+        ),
       this.#recorder,
       until
     ).pipe(this.#as(memberName))
