@@ -52,6 +52,7 @@ export class Decoding {
   readonly #partition: number
   readonly #generation: number
   #fiber: Fiber.RuntimeFiber<void> | undefined
+  #isCancelled = false
 
   constructor(definition: Topic.Any, partition: number, generation: number, chunk: RecordChunk) {
     this.#definition = definition
@@ -68,19 +69,22 @@ export class Decoding {
   /** Starts it, if nobody has; `onEnd` hears of its end. */
   start(onEnd: () => void): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#fiber !== undefined || this.isDone) return Effect.void
+      if (this.#fiber !== undefined || this.isDone || this.#isCancelled) return Effect.void
       // Uninterruptible, so that no fiber runs that is not known here.
       return Effect.uninterruptible(
         Effect.map(Effect.forkDaemon(Effect.interruptible(detached(this.#run))), (fiber) => {
           this.#fiber = fiber
           fiber.addObserver(onEnd)
+          // Whoever starts it may have yielded since it looked.
+          if (this.#isCancelled) this.cancel()
         })
       )
     })
   }
 
-  /** Nobody wants it any more. */
+  /** Nobody wants it any more: it ends, or never begins. */
   cancel(): void {
+    this.#isCancelled = true
     this.#fiber?.unsafeInterruptAsFork(FiberId.none)
   }
 

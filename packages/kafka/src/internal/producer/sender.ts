@@ -353,9 +353,7 @@ export class Sender {
       return Effect.forEach(
         batches,
         (batch) => this.#fail(batch, error, batch.maybeWritten || batch.inFlight ? "maybe" : "no"),
-        {
-          discard: true
-        }
+        { discard: true }
       )
     })
   }
