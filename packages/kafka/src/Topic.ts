@@ -18,16 +18,25 @@ export interface Header {
 }
 
 /**
+ * How keys and values become bytes, and bytes keys and values.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Serdes<in out K, in out V> {
+  readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
+  readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
+}
+
+/**
  * A topic; `Name` is a literal type, so that records of several topics can be
  * told apart.
  *
  * @since 0.1.0
  * @category models
  */
-export interface Topic<out Name extends string, in out K, in out V> {
+export interface Topic<out Name extends string, in out K, in out V> extends Serdes<K, NonNullable<V>> {
   readonly name: Name
-  readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
-  readonly value: Serde.Serde<NonNullable<V>> | Serde.EffectSerde<NonNullable<V>>
   /** Whether a null value is a `V`. Else producing one does not compile, and consuming one is a deserialization failure. */
   readonly tombstones: boolean
   /** A record to be produced. */
@@ -49,10 +58,8 @@ export type Any = Topic<string, any, any>
  * @since 0.1.0
  * @category models
  */
-export interface TopicPattern<in out K, in out V> {
+export interface TopicPattern<in out K, in out V> extends Serdes<K, NonNullable<V>> {
   readonly pattern: RegExp
-  readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
-  readonly value: Serde.Serde<NonNullable<V>> | Serde.EffectSerde<NonNullable<V>>
   /** Whether a null value is a `V`. */
   readonly tombstones: boolean
 }
@@ -126,27 +133,15 @@ export type AnyRecord = ProducerRecord<string, any, any>
 export const make: {
   <const Name extends string, K, V>(
     name: Name,
-    options: {
-      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
-      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
-      readonly tombstones: true
-    }
+    options: Serdes<K, V> & { readonly tombstones: true }
   ): Topic<Name, K, V | null>
   <const Name extends string, K, V>(
     name: Name,
-    options: {
-      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
-      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
-      readonly tombstones?: false | undefined
-    }
+    options: Serdes<K, V> & { readonly tombstones?: false | undefined }
   ): Topic<Name, K, V>
 } = (
   name: string,
-  options: {
-    readonly key: Serde.Serde<any> | Serde.EffectSerde<any>
-    readonly value: Serde.Serde<any> | Serde.EffectSerde<any>
-    readonly tombstones?: boolean | undefined
-  }
+  options: Serdes<any, any> & { readonly tombstones?: boolean | undefined }
 ): Any => {
   const self: Any = {
     name,
@@ -189,27 +184,15 @@ export const make: {
 export const pattern: {
   <K, V>(
     pattern: RegExp,
-    options: {
-      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
-      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
-      readonly tombstones: true
-    }
+    options: Serdes<K, V> & { readonly tombstones: true }
   ): TopicPattern<K, V | null>
   <K, V>(
     pattern: RegExp,
-    options: {
-      readonly key: Serde.Serde<K> | Serde.EffectSerde<K>
-      readonly value: Serde.Serde<V> | Serde.EffectSerde<V>
-      readonly tombstones?: false | undefined
-    }
+    options: Serdes<K, V> & { readonly tombstones?: false | undefined }
   ): TopicPattern<K, V>
 } = (
   pattern: RegExp,
-  options: {
-    readonly key: Serde.Serde<any> | Serde.EffectSerde<any>
-    readonly value: Serde.Serde<any> | Serde.EffectSerde<any>
-    readonly tombstones?: boolean | undefined
-  }
+  options: Serdes<any, any> & { readonly tombstones?: boolean | undefined }
 ): TopicPattern<any, any> => ({
   pattern,
   key: options.key,
