@@ -322,6 +322,7 @@ class GroupConsumer {
     this.#status = "closing"
     this.#sight.status = "closing"
     yield* Effect.logDebug(`consumer of group ${groupId} closing`)
+    this.#ownership.beginClose()
     const run = this.#run
     delivery.stop()
     if (run !== undefined) yield* run.drain
