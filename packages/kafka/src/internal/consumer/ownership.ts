@@ -16,7 +16,7 @@ import { committedOffsets, type FoundPosition, type KnownPosition } from "./posi
 import type { Run } from "./run.ts"
 import type { Sight } from "./sight.ts"
 import type { Source } from "./source.ts"
-import { noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
+import { logNoOffset, noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
 
 /** What ownership needs of its consumer. */
 export interface OwnershipContext {
@@ -113,9 +113,7 @@ export class Ownership {
           if (found === undefined) return Effect.void
           startAt(partition, found, null, found.atEnd)
           sight.onReset(noOffsetReset(partition, found))
-          const message =
-            `topic ${partition.topic}, partition ${partition.partition}: ${whose} has no offset; begins at ${found.offset}`
-          return otherwise === "earliest" ? Effect.logDebug(message) : Effect.logInfo(message)
+          return logNoOffset(partition, found, otherwise, whose)
         })
       }, { concurrency: "unbounded", discard: true })
     })
