@@ -103,16 +103,17 @@ class GroupConsumer {
     this.#subscription = fetch.subscription
     this.#source = source
     const coordinator = new Coordinator(cluster, group.groupId)
-    const committer = this.#committer = new Committer(
-      cluster,
+    const committer = this.#committer = new Committer({
       group,
+      cluster,
       coordinator,
-      source.lookups,
-      () => this.#member.membership,
-      () => this.#owned.values(),
-      (code, sent) => this.#member.membershipError(code, sent),
-      sight.troubles
-    )
+      pool: source.lookups,
+      membership: () => this.#member.membership,
+      owned: () => this.#owned.values(),
+      onMembershipError: (code, sent) => this.#member.membershipError(code, sent),
+      onCommitted: sight.onProgress,
+      troubles: sight.troubles
+    })
     const ownership = this.#ownership = new Ownership({
       group,
       fetch,
