@@ -8,15 +8,15 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
 import type { Committable, Of } from "./ConsumerRecord.ts"
 import * as internal from "./internal/consumer/consumer.ts"
+import * as worker from "./internal/consumer/worker.ts"
 import { consumerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
 import type { KafkaError } from "./KafkaError.ts"
@@ -609,24 +609,11 @@ export const make: <const T extends Topic.AnySource, R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layer = <const T extends Topic.AnySource, E, R, R2 = never>(
+export const layer: <const T extends Topic.AnySource, E, R, R2 = never>(
   options: ConsumerOptions<T, R2>,
   handler: (record: Of<T>) => Effect.Effect<unknown, E, R>,
   run?: RunOptions
-): Layer.Layer<never, KafkaError, Kafka | R | R2> =>
-  Layer.scopedDiscard(
-    Effect.gen(function*() {
-      // Of its own, so that a worker that stopped holds no partitions.
-      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-      const consumer = yield* Scope.extend(make(options), scope)
-      yield* consumer.run(handler, run).pipe(
-        Effect.tapErrorCause((cause) => Effect.logError(`the worker of group ${options.groupId} stopped`, cause)),
-        Effect.onExit((exit) => Scope.close(scope, exit)),
-        Effect.interruptible,
-        Effect.forkScoped
-      )
-    })
-  )
+) => Layer.Layer<never, KafkaError, Kafka | R | R2> = worker.layer
 
 /**
  * How partitions are read without a group.
