@@ -7,7 +7,15 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
 import type { Membership } from "../kernel/assignmentDiff.ts"
-import { acked, type CommitPosition, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
+import {
+  acked,
+  type CommitPoint,
+  type CommitPosition,
+  failed,
+  hasCommitted,
+  sent,
+  toCommit
+} from "../kernel/partitionCommit.ts"
 import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
@@ -19,11 +27,10 @@ import type { Troubles } from "./troubles.ts"
 const rebalanceInProgress = 27
 
 /** A partition, and what of it is to be committed at least. */
-export interface CommitTarget {
+export interface CommitTarget extends CommitPoint {
   readonly partition: AssignedPartition
   /** In which it was delivered. */
   readonly generation: number
-  readonly offset: number
 }
 
 /** Why a request did not commit all, if it did not. */
@@ -122,7 +129,7 @@ export class Committer {
       const targets = Array.from(partitions).flatMap((partition) =>
         partition.commit.position === null || partition.status === "ended"
           ? []
-          : [{ partition, generation: partition.generation, offset: partition.commit.position.offset }]
+          : [{ ...partition.commit.position, partition, generation: partition.generation }]
       )
       return Effect.catchAll(this.commit(targets), (error) => Effect.logWarning(`not committed: ${error.message}`))
     })
@@ -135,9 +142,10 @@ export class Committer {
 
   #settled(waiter: Waiter): boolean {
     let open = false
-    for (const { generation, offset, partition } of waiter.targets) {
+    for (const target of waiter.targets) {
+      const { generation, partition } = target
       const isSame = partition.generation === generation
-      if (isSame && (partition.commit.committed ?? -1) >= offset) continue
+      if (isSame && hasCommitted(partition.commit, target)) continue
       if (!isSame || partition.status === "ended") {
         waiter.resume(Effect.fail(notAssigned(partition.topic, partition.partition)))
         return true
@@ -256,10 +264,11 @@ export class Committer {
     let again: KafkaError | undefined
     let untold: KafkaError | undefined
     let membershipError: number | undefined
-    for (const { offset, partition } of batch) {
+    for (const target of batch) {
+      const { partition } = target
       const code = codes.get(partition.key)
       if (code === 0) {
-        partition.commit = acked(partition.commit, offset)
+        partition.commit = acked(partition.commit, target)
         continue
       }
       partition.commit = failed(partition.commit)

@@ -379,9 +379,9 @@ class GroupConsumer {
     const targets = Array.from(
       furthest,
       ([partition, offset]) => ({
+        ...partition.settle(offset, metadata),
         partition,
-        generation: partition.generation,
-        offset: partition.settle(offset, metadata)
+        generation: partition.generation
       })
     )
     return { targets, problem }

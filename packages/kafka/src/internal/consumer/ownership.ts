@@ -223,7 +223,7 @@ export class Ownership {
       const delivered = partitions.flatMap((partition) =>
         partition.deliveredEnd === undefined || !delivery.isRead(partition)
           ? []
-          : [{ partition, generation: partition.generation, offset: partition.deliveredEnd }]
+          : [{ partition, generation: partition.generation, offset: partition.deliveredEnd, revision: 0 }]
       )
       return Effect.ignore(this.#context.committer.commit(delivered))
     })

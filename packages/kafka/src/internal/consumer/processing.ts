@@ -140,8 +140,8 @@ const eachCommitted = <E, R>(
         records: records.slice(from, to),
         nextOffset: to === records.length ? nextOffset : records[to - 1]!.view.offset + 1
       }
-      const offset = partition.settle(group.nextOffset)
-      return Effect.matchCauseEffect(committer.commit([{ partition, generation, offset }]), {
+      const target = { ...partition.settle(group.nextOffset), partition, generation }
+      return Effect.matchCauseEffect(committer.commit([target]), {
         onSuccess: () => self(group),
         onFailure: (cause) =>
           Option.exists(Cause.failureOption(cause), (error) => error.reason._tag === "NotAssigned")
