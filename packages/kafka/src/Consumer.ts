@@ -312,11 +312,15 @@ export interface RunOptions {
    * With `order: "key"` and `"none"`: how far handlers may be ahead of the oldest record of a partition that is not done, in
    * records; also no further than `fetch.partitionBytes`. A commit never passes that record, so as many may be handled again
    * after a crash. Default 10,000.
+   *
+   * With `commit: "before"`, in each order: how many records of a partition may be committed and not handled, so that as many
+   * are not handled at all after a crash; half of it is committed at a time. Default 100; two at least where keys go beside
+   * one another.
    */
   readonly maxAhead?: number | undefined
   /**
    * - `"after"` (default): a record is committed when it is done, so that each is handled at least once;
-   * - `"before"`: records are handled when they are committed, up to 100 of a partition ahead, so that each is handled at most
+   * - `"before"`: records are handled when they are committed, up to `maxAhead` ahead, so that each is handled at most
    *   once: after a crash or a failure, those that were committed and not yet handled are not handled at all.
    */
   readonly commit?: "after" | "before" | undefined

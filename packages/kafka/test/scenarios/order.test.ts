@@ -410,6 +410,34 @@ describe("commits", () => {
     }
   })
 
+  it("before handling: no more than `maxAhead` are committed and not handled", () => {
+    for (const order of ["partition", "key"] as const) {
+      for (const maxAhead of [2, 7]) {
+        playSeeds(
+          Effect.gen(function*() {
+            yield* fill(Array.from({ length: 40 }, (_, i) => line(String(i), { key: String(i) })))
+            const { consumer } = yield* join()
+            let handled = 0
+            let most = 0
+            yield* Effect.forkScoped(
+              consumer.run(() =>
+                Effect.gen(function*() {
+                  yield* Effect.sleep("10 millis")
+                  most = Math.max(most, (yield* committed())[0]! - handled)
+                  handled++
+                }), { order, concurrency: 3, commit: "before", maxAhead })
+            )
+            yield* awhile
+            assert.strictEqual(handled, 40)
+            assert.isAtMost(most, maxAhead)
+          }),
+          {},
+          2
+        )
+      }
+    }
+  })
+
   it("CL-18: are due after `commitCount` records, without waiting for the interval", () => {
     for (const order of ["partition", "key"] as const) {
       playSeeds(
