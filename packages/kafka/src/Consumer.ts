@@ -50,7 +50,10 @@ export interface FetchOptions {
   readonly minBytes?: number | undefined
   /** What is fetched of one partition ahead of the application, in bytes. Default 1 MiB. */
   readonly partitionBytes?: number | undefined
-  /** What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and compressed batches count as they are on the wire. */
+  /**
+   * What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and
+   * compressed batches count as they are on the wire. With `order: "key"` and `"none"` as much again may wait for handlers.
+   */
   readonly bufferBytes?: number | undefined
 }
 
