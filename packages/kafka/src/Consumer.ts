@@ -8,15 +8,15 @@
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
 import type { Committable, Of } from "./ConsumerRecord.ts"
 import * as internal from "./internal/consumer/consumer.ts"
+import * as worker from "./internal/consumer/worker.ts"
 import { consumerTypeId } from "./internal/typeIds.ts"
 import type { Kafka } from "./Kafka.ts"
 import type { KafkaError } from "./KafkaError.ts"
@@ -50,7 +50,10 @@ export interface FetchOptions {
   readonly minBytes?: number | undefined
   /** What is fetched of one partition ahead of the application, in bytes. Default 1 MiB. */
   readonly partitionBytes?: number | undefined
-  /** What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and compressed batches count as they are on the wire. */
+  /**
+   * What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and
+   * compressed batches count as they are on the wire. With `order: "key"` and `"none"` as much again may wait for handlers.
+   */
   readonly bufferBytes?: number | undefined
 }
 
@@ -312,11 +315,15 @@ export interface RunOptions {
    * With `order: "key"` and `"none"`: how far handlers may be ahead of the oldest record of a partition that is not done, in
    * records; also no further than `fetch.partitionBytes`. A commit never passes that record, so as many may be handled again
    * after a crash. Default 10,000.
+   *
+   * With `commit: "before"`, in each order: how many records of a partition may be committed and not handled, so that as many
+   * are not handled at all after a crash; half of it is committed at a time. Default 100; two at least where keys go beside
+   * one another.
    */
   readonly maxAhead?: number | undefined
   /**
    * - `"after"` (default): a record is committed when it is done, so that each is handled at least once;
-   * - `"before"`: records are handled when they are committed, up to 100 of a partition ahead, so that each is handled at most
+   * - `"before"`: records are handled when they are committed, up to `maxAhead` ahead, so that each is handled at most
    *   once: after a crash or a failure, those that were committed and not yet handled are not handled at all.
    */
   readonly commit?: "after" | "before" | undefined
@@ -609,24 +616,11 @@ export const make: <const T extends Topic.AnySource, R = never>(
  * @since 0.1.0
  * @category layers
  */
-export const layer = <const T extends Topic.AnySource, E, R, R2 = never>(
+export const layer: <const T extends Topic.AnySource, E, R, R2 = never>(
   options: ConsumerOptions<T, R2>,
   handler: (record: Of<T>) => Effect.Effect<unknown, E, R>,
   run?: RunOptions
-): Layer.Layer<never, KafkaError, Kafka | R | R2> =>
-  Layer.scopedDiscard(
-    Effect.gen(function*() {
-      // Of its own, so that a worker that stopped holds no partitions.
-      const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
-      const consumer = yield* Scope.extend(make(options), scope)
-      yield* consumer.run(handler, run).pipe(
-        Effect.tapErrorCause((cause) => Effect.logError(`the worker of group ${options.groupId} stopped`, cause)),
-        Effect.onExit((exit) => Scope.close(scope, exit)),
-        Effect.interruptible,
-        Effect.forkScoped
-      )
-    })
-  )
+) => Layer.Layer<never, KafkaError, Kafka | R | R2> = worker.layer
 
 /**
  * How partitions are read without a group.

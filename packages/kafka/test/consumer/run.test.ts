@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Consumer } from "@sluice/kafka"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Cause, Deferred, Effect, Exit, Fiber, Stream, TestClock } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Layer, Stream, TestClock } from "effect"
 
 import {
   committed,
@@ -328,6 +328,13 @@ describe("run, while its consumer closes", () => {
       assert.deepStrictEqual([gate.finished, gate.interrupted], [["0/0"], []])
       assert.deepStrictEqual(lines.filter((line) => !line.startsWith("DEBUG")), [])
       assert.deepStrictEqual(yield* committed(), { 0: 1 })
+    }).pipe(inWorld({ topics: { numbers: 1 } })))
+
+  it.effect("as a layer, is not built with options that are none", () =>
+    Effect.gen(function*() {
+      const worker = Consumer.layer({ groupId: "group", topics: [Numbers] }, () => Effect.void, { concurrency: 0 })
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(worker)))
+      assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "InvalidArgument"])
     }).pipe(inWorld({ topics: { numbers: 1 } })))
 
   it.effect("as a layer, says when its handler failed", () =>

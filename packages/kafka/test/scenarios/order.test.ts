@@ -134,6 +134,33 @@ describe("order by key", () => {
     }))
   })
 
+  it("goes no further ahead than an equal part of `fetch.bufferBytes`, also when more partitions came", () => {
+    play(
+      Effect.gen(function*() {
+        const fetch = { partitionBytes: 20_000, bufferBytes: 20_000 }
+        const other = yield* join()
+        yield* Effect.forkScoped(other.consumer.run(() => Effect.void))
+        const { consumer } = yield* join({ fetch })
+        const hands = new Hands(({ value }) => value !== "first")
+        yield* Effect.forkScoped(consumer.run(hands.handler, { order: "none", concurrency: 100 }))
+        yield* awhile
+        const [kept] = yield* consumer.assignment.get
+        yield* fill([line("first", { partition: kept!.partition })])
+        yield* awhile
+        yield* other.close
+        yield* awhile
+        yield* awhile
+        assert.lengthOf(yield* consumer.assignment.get, 2)
+        const { partition } = kept!
+        yield* fill(Array.from({ length: 40 }, (_, i) => line(`${i} ${"x".repeat(1000)}`, { partition })))
+        yield* awhile
+        assert.isAtLeast(hands.busy.length, 5)
+        assert.isAtMost(hands.busy.length, 10)
+      }),
+      { cluster: { topics: { lines: 2 } } }
+    )
+  })
+
   it("SA-C25: a handler that fails ends the run: of its key nothing more is handled, and its record is not committed", () => {
     playSeeds(Effect.gen(function*() {
       yield* fill(keyed("a1", "b1", "b2", "a2", "b3"))
@@ -407,6 +434,34 @@ describe("commits", () => {
         {},
         2
       )
+    }
+  })
+
+  it("before handling: no more than `maxAhead` are committed and not handled", () => {
+    for (const order of ["partition", "key"] as const) {
+      for (const maxAhead of [2, 7]) {
+        playSeeds(
+          Effect.gen(function*() {
+            yield* fill(Array.from({ length: 40 }, (_, i) => line(String(i), { key: String(i) })))
+            const { consumer } = yield* join()
+            let handled = 0
+            let most = 0
+            yield* Effect.forkScoped(
+              consumer.run(() =>
+                Effect.gen(function*() {
+                  yield* Effect.sleep("10 millis")
+                  most = Math.max(most, (yield* committed())[0]! - handled)
+                  handled++
+                }), { order, concurrency: 3, commit: "before", maxAhead })
+            )
+            yield* awhile
+            assert.strictEqual(handled, 40)
+            assert.isAtMost(most, maxAhead)
+          }),
+          {},
+          2
+        )
+      }
     }
   })
 

@@ -333,6 +333,36 @@ describe("what can be seen", () => {
     )
   })
 
+  it("is told as it changes, also while nothing is fetched", () => {
+    play(
+      Effect.gen(function*() {
+        yield* write(0, range(0, 10))
+        const { consumer } = yield* member({ fetch: { maxWait: "1 minute" } })
+        const soon = <A, E, R>(self: Effect.Effect<A, E, R>) =>
+          Effect.timeoutFail(self, {
+            duration: "5 seconds",
+            onTimeout: () => new Error("not told in time")
+          })
+        const caughtUp = yield* consumer.lag.changes.pipe(
+          Stream.dropUntil((lag) => lag === 10n),
+          Stream.filter((lag) => lag === 0n),
+          Stream.runHead,
+          Effect.fork
+        )
+        const isCommitted = yield* consumer.positions.changes.pipe(
+          Stream.filter(([first]) => first?.committed === 10n),
+          Stream.runHead,
+          Effect.fork
+        )
+        yield* until("fetched", Effect.map(consumer.lag.get, (lag) => lag === 10n))
+        yield* Effect.fork(consumer.run(() => Effect.void))
+        yield* soon(Fiber.join(caughtUp))
+        yield* soon(Fiber.join(isCommitted))
+      }),
+      one
+    )
+  })
+
   it("is the assignment as it changes, and events in their order; streams end with the consumer", () => {
     play(
       Effect.gen(function*() {

@@ -254,6 +254,23 @@ describe("a partition without an offset", () => {
       one
     )
   })
+
+  it("begins where `reset` says without a group, too: that is in the log, since nobody can hear of it yet", () => {
+    const { lines, within } = logged()
+    play(
+      within(Effect.gen(function*() {
+        yield* write(0, range(0, 3))
+        const { position } = yield* Consumer.assign({
+          topics: [Lines],
+          from: { store: () => Effect.succeed([]) },
+          reset: "latest"
+        })
+        assert.strictEqual(yield* position(first), 3n)
+        assert.include(lines, "INFO topic lines, partition 0: the store has no offset; begins at 3")
+      })),
+      one
+    )
+  })
 })
 
 describe("an offset that the log no longer has", () => {

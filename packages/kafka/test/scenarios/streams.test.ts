@@ -449,6 +449,35 @@ describe("commit", () => {
     }))
   })
 
+  it("SA-M5: keeps the metadata of the last one, also where the offset is committed already or on its way", () => {
+    play(Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* fill([line("a"), line("b")])
+      const { consumer } = yield* join()
+      const pulled = yield* consumer.records.pipe(Stream.take(2), Stream.runCollect)
+      const kept = Effect.map(
+        cluster.committed("group"),
+        (all) => all.map(({ metadata, offset }) => [offset, metadata])
+      )
+      yield* consumer.commit(pulled)
+      yield* consumer.commit(pulled, { metadata: "a" })
+      assert.deepStrictEqual(yield* kept, [[2n, "a"]])
+      // What says nothing of it takes nothing away.
+      yield* consumer.commit(pulled)
+      assert.deepStrictEqual(yield* kept, [[2n, "a"]])
+      yield* cluster.inject(Fault.slow({}, { latency: 300, duration: "1 minute" }))
+      const commits = yield* Effect.forEach(
+        ["b", "c", "d"],
+        (metadata) => Effect.zipLeft(Effect.fork(consumer.commit(pulled, { metadata })), Effect.sleep("100 millis"))
+      )
+      yield* Effect.forEach(commits, Fiber.join)
+      assert.deepStrictEqual(yield* kept, [[2n, "d"]])
+      yield* consumer.commit(Chunk.unsafeHead(pulled), { metadata: "of one before" })
+      assert.deepStrictEqual(yield* kept, [[2n, "d"]])
+      yield* cluster.heal
+    }))
+  })
+
   it("SA-M6, CL-17: is tried again so often, and then fails those that wait; what is settled goes with the next one", () => {
     play(Effect.gen(function*() {
       const cluster = yield* MemoryCluster

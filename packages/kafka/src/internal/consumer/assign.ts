@@ -13,7 +13,7 @@ import { parseAssign } from "./options.ts"
 import { AssignedPartition, noGeneration } from "./partition.ts"
 import { Sight } from "./sight.ts"
 import { makeSource, partitionStream, recordStream } from "./source.ts"
-import { noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
+import { logNoOffset, startOtherwise, storedOffsets } from "./start.ts"
 
 const unknownTopicOrPartition = 3
 
@@ -61,6 +61,7 @@ export const assign = <const T extends Topic.Any, R = never>(
       }
     }
     const { load, otherwise } = fetch.start
+    const whose = "the store"
     const stored: ReadonlyMap<string, LogPosition> = load === undefined
       ? new Map()
       : yield* storedOffsets(load, partitions)
@@ -72,15 +73,19 @@ export const assign = <const T extends Topic.Any, R = never>(
           const position = stored.get(each.key)
           return position !== undefined
             ? Effect.succeed(position)
-            : startOtherwise(cluster, lookups, each, fetch, otherwise, "the store")
+            : startOtherwise(cluster, lookups, each, fetch, otherwise, whose)
         }, { concurrency: 16 })
     )
-    partitions.forEach((partition, i) => {
-      partition.start(positions[i]!, null)
-      if (load !== undefined && !stored.has(partition.key)) sight.onReset(noOffsetReset(partition, positions[i]!))
+    for (const [i, partition] of partitions.entries()) {
+      const position = positions[i]!
+      partition.start(position, null)
+      if (load !== undefined && !stored.has(partition.key)) {
+        // Nobody can listen to events yet.
+        yield* logNoOffset(partition, position, otherwise, whose)
+      }
       delivery.add(partition)
       fetcher.add(partition)
-    })
+    }
     sight.assigned()
     sight.status = "stable"
     yield* fetcher.start

@@ -7,7 +7,15 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
 import type { Membership } from "../kernel/assignmentDiff.ts"
-import { acked, type CommitPosition, failed, sent, toCommit } from "../kernel/partitionCommit.ts"
+import {
+  acked,
+  type CommitPoint,
+  type CommitPosition,
+  failed,
+  hasCommitted,
+  sent,
+  toCommit
+} from "../kernel/partitionCommit.ts"
 import { OffsetCommit } from "../protocol/api/offsetCommit.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
@@ -19,11 +27,10 @@ import type { Troubles } from "./troubles.ts"
 const rebalanceInProgress = 27
 
 /** A partition, and what of it is to be committed at least. */
-export interface CommitTarget {
+export interface CommitTarget extends CommitPoint {
   readonly partition: AssignedPartition
   /** In which it was delivered. */
   readonly generation: number
-  readonly offset: number
 }
 
 /** Why a request did not commit all, if it did not. */
@@ -51,43 +58,35 @@ interface Waiter {
   readonly resume: (effect: Effect.Effect<void, KafkaError>) => void
 }
 
+/** What a committer needs of its consumer. */
+export interface CommitContext {
+  readonly group: GroupSettings
+  readonly cluster: Cluster
+  readonly coordinator: Coordinator
+  readonly pool: ConnectionPool
+  readonly membership: () => Membership
+  readonly owned: () => Iterable<AssignedPartition>
+  /** A coordinator's answer says that this member, as it was when it sent `sent`, is not in the group. */
+  readonly onMembershipError: (code: number, sent: Membership) => void
+  /** Offsets were committed. */
+  readonly onCommitted: () => void
+  readonly troubles: Troubles
+}
+
 /**
  * Commits what is settled: one OffsetCommit under way, each with the newest
  * position of every partition, retried while the partitions are owned.
  */
 export class Committer {
-  readonly #cluster: Cluster
-  readonly #settings: GroupSettings
-  readonly #coordinator: Coordinator
-  readonly #pool: ConnectionPool
-  readonly #membership: () => Membership
-  readonly #owned: () => Iterable<AssignedPartition>
-  readonly #onMembershipError: (code: number, sent: Membership) => void
-  readonly #troubles: Troubles
+  readonly #context: CommitContext
   readonly #wanted = Effect.unsafeMakeLatch(false)
   readonly #wantedSoon = Effect.unsafeMakeLatch(false)
   readonly #waiters = new Set<Waiter>()
   /** How many records were settled since the last request went out. */
   #uncommitted = 0
 
-  constructor(
-    cluster: Cluster,
-    settings: GroupSettings,
-    coordinator: Coordinator,
-    pool: ConnectionPool,
-    membership: () => Membership,
-    owned: () => Iterable<AssignedPartition>,
-    onMembershipError: (code: number, sent: Membership) => void,
-    troubles: Troubles
-  ) {
-    this.#cluster = cluster
-    this.#settings = settings
-    this.#coordinator = coordinator
-    this.#pool = pool
-    this.#membership = membership
-    this.#owned = owned
-    this.#onMembershipError = onMembershipError
-    this.#troubles = troubles
+  constructor(context: CommitContext) {
+    this.#context = context
   }
 
   /** Commits what is settled, now. */
@@ -98,13 +97,13 @@ export class Committer {
   /** So many records more are settled: they are committed with the next interval, or when there are enough of them. */
   requestSoon(records: number): void {
     this.#uncommitted += records
-    if (this.#uncommitted >= this.#settings.commitCount) this.request()
+    if (this.#uncommitted >= this.#context.group.commitCount) this.request()
     else this.#wantedSoon.unsafeOpen()
   }
 
   /** The fiber that commits at intervals, while something was settled in them. */
   readonly runInterval: Effect.Effect<never> = Effect.suspend(() => {
-    const { commitInterval } = this.#settings
+    const { commitInterval } = this.#context.group
     return Effect.forever(Effect.gen(this, function*() {
       yield* this.#wantedSoon.await
       yield* Effect.sleep(commitInterval)
@@ -130,7 +129,7 @@ export class Committer {
       const targets = Array.from(partitions).flatMap((partition) =>
         partition.commit.position === null || partition.status === "ended"
           ? []
-          : [{ partition, generation: partition.generation, offset: partition.commit.position.offset }]
+          : [{ ...partition.commit.position, partition, generation: partition.generation }]
       )
       return Effect.catchAll(this.commit(targets), (error) => Effect.logWarning(`not committed: ${error.message}`))
     })
@@ -143,9 +142,10 @@ export class Committer {
 
   #settled(waiter: Waiter): boolean {
     let open = false
-    for (const { generation, offset, partition } of waiter.targets) {
+    for (const target of waiter.targets) {
+      const { generation, partition } = target
       const isSame = partition.generation === generation
-      if (isSame && (partition.commit.committed ?? -1) >= offset) continue
+      if (isSame && hasCommitted(partition.commit, target)) continue
       if (!isSame || partition.status === "ended") {
         waiter.resume(Effect.fail(notAssigned(partition.topic, partition.partition)))
         return true
@@ -158,21 +158,21 @@ export class Committer {
 
   /** The fiber that commits. */
   readonly run: Effect.Effect<never> = Effect.suspend(() => {
-    const { commitRetries, groupId } = this.#settings
+    const { commitRetries, groupId } = this.#context.group
     let failures = 0
     let attempts = 0
     return Effect.forever(Effect.gen(this, function*() {
       yield* this.#wanted.await
       this.#wanted.unsafeClose()
       this.#uncommitted = 0
-      const membership = this.#membership()
+      const membership = this.#context.membership()
       const batch: Array<CommitTarget & CommitPosition> = []
-      for (const partition of this.#owned()) {
+      for (const partition of this.#context.owned()) {
         const position = partition.status === "ended" ? null : toCommit(partition.commit)
         if (position !== null) batch.push({ partition, generation: partition.generation, ...position })
       }
       // The group member asks again when it has joined.
-      if (batch.length === 0) this.#troubles.clear("commit")
+      if (batch.length === 0) this.#context.troubles.clear("commit")
       if (batch.length === 0 || membership.memberId === "") return
       for (const { partition } of batch) partition.commit = sent(partition.commit)
       const result = yield* Effect.either(this.#send(membership, batch)).pipe(
@@ -186,10 +186,11 @@ export class Committer {
         ? this.#allFailed(batch, result.left)
         : this.#answered(batch, result.right, membership)
       this.checkWaiters()
+      this.#context.onCommitted()
       const failure = again ?? untold
       failures = failure === undefined ? 0 : failures + 1
-      if (failure === undefined) this.#troubles.clear("commit")
-      else this.#troubles.add("commit", failures, failure.message)
+      if (failure === undefined) this.#context.troubles.clear("commit")
+      else this.#context.troubles.add("commit", failures, failure.message)
       if (untold !== undefined) yield* Effect.logError(`group ${groupId}: not committed: ${untold.message}`)
       if (again === undefined) {
         attempts = 0
@@ -211,8 +212,8 @@ export class Committer {
   })
 
   #pause(failures: number): Effect.Effect<void> {
-    const { settings: { retryBackoff, retryBackoffMax } } = this.#cluster
-    const { commitBackoff = retryBackoff, commitBackoffMax = retryBackoffMax } = this.#settings
+    const { settings: { retryBackoff, retryBackoffMax } } = this.#context.cluster
+    const { commitBackoff = retryBackoff, commitBackoffMax = retryBackoffMax } = this.#context.group
     return pause(
       { retryBackoff: commitBackoff, retryBackoffMax: Duration.max(commitBackoff, commitBackoffMax) },
       failures
@@ -231,18 +232,21 @@ export class Committer {
         committedMetadata: metadata
       })
     }
-    return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
-      connection.request(OffsetCommit, {
-        groupId: this.#settings.groupId,
-        groupInstanceId: this.#settings.groupInstanceId,
-        generationIdOrMemberEpoch: membership.generationId,
-        memberId: membership.memberId,
-        topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))
-      }))
+    return Effect.flatMap(
+      this.#context.coordinator.connection(this.#context.pool),
+      (connection) =>
+        connection.request(OffsetCommit, {
+          groupId: this.#context.group.groupId,
+          groupInstanceId: this.#context.group.groupInstanceId,
+          generationIdOrMemberEpoch: membership.generationId,
+          memberId: membership.memberId,
+          topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))
+        })
+    )
   }
 
   #allFailed(batch: ReadonlyArray<CommitTarget>, error: KafkaError): Failures {
-    this.#coordinator.forgetAfter(error)
+    this.#context.coordinator.forgetAfter(error)
     for (const { partition } of batch) partition.commit = failed(partition.commit)
     if (!isFatal(error)) return { again: error }
     return this.#failWaiters(batch.map(({ partition }) => partition), error) ? {} : { untold: error }
@@ -260,10 +264,11 @@ export class Committer {
     let again: KafkaError | undefined
     let untold: KafkaError | undefined
     let membershipError: number | undefined
-    for (const { offset, partition } of batch) {
+    for (const target of batch) {
+      const { partition } = target
       const code = codes.get(partition.key)
       if (code === 0) {
-        partition.commit = acked(partition.commit, offset)
+        partition.commit = acked(partition.commit, target)
         continue
       }
       partition.commit = failed(partition.commit)
@@ -273,13 +278,13 @@ export class Committer {
         topic: partition.topic,
         partition: partition.partition
       })
-      this.#coordinator.forgetAfter(error)
+      this.#context.coordinator.forgetAfter(error)
       // Once the member has joined again the partition may still be its own.
       if (code === undefined || code === rebalanceInProgress || !isFatal(error)) again = error
       else if (code === 22 || code === 25 || code === 82) membershipError = code
       else if (!this.#failWaiters([partition], error)) untold = error
     }
-    if (membershipError !== undefined) this.#onMembershipError(membershipError, membership)
+    if (membershipError !== undefined) this.#context.onMembershipError(membershipError, membership)
     return { again, untold }
   }
 

@@ -103,16 +103,17 @@ class GroupConsumer {
     this.#subscription = fetch.subscription
     this.#source = source
     const coordinator = new Coordinator(cluster, group.groupId)
-    const committer = this.#committer = new Committer(
-      cluster,
+    const committer = this.#committer = new Committer({
       group,
+      cluster,
       coordinator,
-      source.lookups,
-      () => this.#member.membership,
-      () => this.#owned.values(),
-      (code, sent) => this.#member.membershipError(code, sent),
-      sight.troubles
-    )
+      pool: source.lookups,
+      membership: () => this.#member.membership,
+      owned: () => this.#owned.values(),
+      onMembershipError: (code, sent) => this.#member.membershipError(code, sent),
+      onCommitted: sight.onProgress,
+      troubles: sight.troubles
+    })
     const ownership = this.#ownership = new Ownership({
       group,
       fetch,
@@ -322,6 +323,7 @@ class GroupConsumer {
     this.#status = "closing"
     this.#sight.status = "closing"
     yield* Effect.logDebug(`consumer of group ${groupId} closing`)
+    this.#ownership.beginClose()
     const run = this.#run
     delivery.stop()
     if (run !== undefined) yield* run.drain
@@ -377,9 +379,9 @@ class GroupConsumer {
     const targets = Array.from(
       furthest,
       ([partition, offset]) => ({
+        ...partition.settle(offset, metadata),
         partition,
-        generation: partition.generation,
-        offset: partition.settle(offset, metadata)
+        generation: partition.generation
       })
     )
     return { targets, problem }

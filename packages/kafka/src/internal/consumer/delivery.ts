@@ -32,10 +32,15 @@ export class Delivery {
   #left = new WeakSet<AssignedPartition>()
   #state: "open" | "ended" | KafkaError = "open"
   readonly #released: (partition: AssignedPartition, bytes: number) => void
+  readonly #onDelivered: () => void
 
-  /** `released` hears of bytes that are no longer held, and that the partition may be fetched again. */
-  constructor(released: (partition: AssignedPartition, bytes: number) => void) {
+  /**
+   * `released` hears of bytes that are no longer held, and that the partition may be fetched again; `onDelivered` of each
+   * chunk that somebody was given.
+   */
+  constructor(released: (partition: AssignedPartition, bytes: number) => void, onDelivered: () => void = () => {}) {
     this.#released = released
+    this.#onDelivered = onDelivered
   }
 
   /** Delivers a partition from now on. */
@@ -246,6 +251,8 @@ export class Delivery {
     undecodable?: "fail" | "give"
   ): Pulled | Decoding | KafkaError | undefined {
     const chunk = partition.take((bytes) => this.#released(partition, bytes), undecodable)
-    return chunk === undefined || chunk instanceof Decoding || "_tag" in chunk ? chunk : { partition, ...chunk }
+    if (chunk === undefined || chunk instanceof Decoding || "_tag" in chunk) return chunk
+    this.#onDelivered()
+    return { partition, ...chunk }
   }
 }

@@ -59,7 +59,11 @@ class Progress {
 
   /** What is handed in is of this generation: what came before counts no more once it is another one. */
   enter(generation: number, bounds: () => TrackerBounds): void {
-    if (generation === this.#generation) return
+    if (generation === this.#generation) {
+      // A partition's part of the buffer changes with their number.
+      this.tracker.limit(bounds())
+      return
+    }
     this.#generation = generation
     this.tracker = new OffsetTracker(-1, bounds())
     this.begun = -1

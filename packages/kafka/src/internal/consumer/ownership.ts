@@ -16,7 +16,7 @@ import { committedOffsets, type FoundPosition, type KnownPosition } from "./posi
 import type { Run } from "./run.ts"
 import type { Sight } from "./sight.ts"
 import type { Source } from "./source.ts"
-import { noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
+import { logNoOffset, noOffsetReset, startOtherwise, storedOffsets } from "./start.ts"
 
 /** What ownership needs of its consumer. */
 export interface OwnershipContext {
@@ -39,6 +39,10 @@ export interface OwnershipContext {
 export class Ownership {
   readonly #context: OwnershipContext
   readonly #owned: Map<string, AssignedPartition>
+  /** Taking, giving up and losing are told of one after the other, hooks included. */
+  readonly #turn = Effect.unsafeMakeSemaphore(1)
+  #isClosing = false
+  #isGivenUp = false
 
   /** `owned` is what it keeps up to date. */
   constructor(context: OwnershipContext, owned: Map<string, AssignedPartition>) {
@@ -48,8 +52,8 @@ export class Ownership {
 
   /** Takes partitions, and starts them in the background. */
   assign(added: ReadonlyArray<TopicPartition>, generationId: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (added.length === 0) return Effect.void
+    return this.#inTurn(() => {
+      if (added.length === 0 || this.#isClosing) return Effect.void
       const { fetch, fibers, source } = this.#context
       const partitions = added.map(({ partition, topic }) =>
         new AssignedPartition(fetch.subscription.definition(topic), partition, generationId)
@@ -109,9 +113,7 @@ export class Ownership {
           if (found === undefined) return Effect.void
           startAt(partition, found, null, found.atEnd)
           sight.onReset(noOffsetReset(partition, found))
-          const message =
-            `topic ${partition.topic}, partition ${partition.partition}: ${whose} has no offset; begins at ${found.offset}`
-          return otherwise === "earliest" ? Effect.logDebug(message) : Effect.logInfo(message)
+          return logNoOffset(partition, found, otherwise, whose)
         })
       }, { concurrency: "unbounded", discard: true })
     })
@@ -119,7 +121,9 @@ export class Ownership {
 
   /** Lets what was delivered be processed and committed, up to the bound; nothing of it is delivered afterwards. */
   revoke(revoked: ReadonlyArray<TopicPartition>): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return this.#inTurn(() => {
+      // Whoever closes it has done that; it must not join again, or its last commit could come after a new owner's.
+      if (this.#isGivenUp) return Effect.never
       const { committer, source } = this.#context
       const partitions = revoked.flatMap((each) => this.#owned.get(topicPartitionKey(each)) ?? [])
       if (partitions.length === 0) return Effect.void
@@ -166,8 +170,14 @@ export class Ownership {
     })
   }
 
+  /** The consumer closes: nothing more is taken. */
+  beginClose(): void {
+    this.#isClosing = true
+  }
+
   /** The consumer closes, and gives all up: what was processed of it is to be committed after this. */
-  readonly revokedByClose: Effect.Effect<void> = Effect.suspend(() => {
+  readonly revokedByClose: Effect.Effect<void> = this.#inTurn(() => {
+    this.#isGivenUp = true
     const partitions = Array.from(this.#owned.values())
     if (partitions.length === 0) return Effect.void
     return Effect.zipRight(
@@ -175,6 +185,10 @@ export class Ownership {
       Effect.sync(() => this.#context.sight.publish({ _tag: "Revoked", partitions: plain(partitions) }))
     )
   })
+
+  #inTurn(self: () => Effect.Effect<void>): Effect.Effect<void> {
+    return this.#turn.withPermits(1)(Effect.suspend(self))
+  }
 
   #withinRebalance(share: number): Duration.Duration {
     const { drainTimeout, rebalanceTimeout } = this.#context.group
@@ -209,7 +223,7 @@ export class Ownership {
       const delivered = partitions.flatMap((partition) =>
         partition.deliveredEnd === undefined || !delivery.isRead(partition)
           ? []
-          : [{ partition, generation: partition.generation, offset: partition.deliveredEnd }]
+          : [{ partition, generation: partition.generation, offset: partition.deliveredEnd, revision: 0 }]
       )
       return Effect.ignore(this.#context.committer.commit(delivered))
     })
@@ -231,7 +245,7 @@ export class Ownership {
   }
 
   #lose(which: (partition: AssignedPartition) => boolean, why: (count: number) => string): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    return this.#inTurn(() => {
       const partitions = Array.from(this.#owned.values()).filter(which)
       if (partitions.length === 0) return Effect.void
       this.#context.sight.publish({ _tag: "Lost", partitions: plain(partitions) })

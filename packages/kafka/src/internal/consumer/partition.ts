@@ -1,7 +1,7 @@
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { endPosition } from "../kernel/endPosition.ts"
-import { makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
+import { type CommitPoint, makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Decoding, takesEffects } from "./decoding.ts"
@@ -167,14 +167,16 @@ export class AssignedPartition {
     return this.#furthest >= 0
   }
 
-  /** Everything before `offset` is processed. Gives the position to be committed. */
-  settle(offset: number, metadata = ""): number {
+  /** Everything before `offset` is processed. Gives what is to be committed for it. */
+  settle(offset: number, metadata?: string): CommitPoint {
     // A position that was not delivered can only be a mistake, or that of a log that is gone: it would skip records.
     const position = Math.max(this.#startOffset, Math.min(offset, this.#furthest))
     const end = position < this.#recordsEnd ? position : Math.max(position, this.#next)
     this.commit = settle(this.commit, end, this.#epochBefore(end), metadata)
     while (this.#epochs.length > 1 && this.#epochs[1]!.from < end) this.#epochs.shift()
-    return position
+    const { position: settled } = this.commit
+    // Metadata goes with the position itself, or it was for one that is behind it.
+    return metadata !== undefined && settled?.offset === end ? settled : { offset: position, revision: 0 }
   }
 
   /** After the last record delivered; undefined if none was. */

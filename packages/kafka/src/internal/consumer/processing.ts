@@ -12,12 +12,6 @@ import type { AssignedPartition } from "./partition.ts"
 import type { MakeLanes } from "./run.ts"
 import type { RunSettings } from "./runOptions.ts"
 
-/**
- * With `commit: "before"` so many records of a partition are committed at once, while as many that were committed before
- * may still be at work.
- */
-const maxAtOnce = 50
-
 /** What the lanes of a run work with. */
 export interface ProcessingContext {
   readonly delivery: Delivery
@@ -34,6 +28,8 @@ export const recordLanes = <E, R>(
 ): MakeLanes<KafkaError | E, R> =>
 (fork, onFailure) => {
   const committedBefore = settings.commit === "before"
+  // As many are committed at once, while the others of those that may be ahead are still at work.
+  const maxAtOnce = Math.max(1, Math.floor(settings.maxAhead / 2))
   const onProgress = (partition: AssignedPartition, position: number, records: number) => {
     if (committedBefore) return
     partition.settle(position)
@@ -47,7 +43,13 @@ export const recordLanes = <E, R>(
   ) =>
     eachChunk(delivery, partition, goesOn, (pulled, wanted) =>
       committedBefore
-        ? eachCommitted(committer, pulled, wanted, (group) => take(group, () => partition.status !== "ended"))
+        ? eachCommitted(
+          committer,
+          pulled,
+          maxAtOnce,
+          wanted,
+          (group) => take(group, () => partition.status !== "ended")
+        )
         : take(pulled, wanted))
   if (settings.order !== "partition") {
     return new KeyLanes<KafkaError | E, R>(
@@ -55,7 +57,7 @@ export const recordLanes = <E, R>(
         concurrency: settings.concurrency ?? 1,
         byKey: settings.order === "key",
         bounds: () => ({
-          maxRecords: committedBefore ? Math.min(maxAtOnce, settings.maxAhead) : settings.maxAhead,
+          maxRecords: committedBefore ? settings.maxAhead - maxAtOnce : settings.maxAhead,
           maxBytes: aheadBytes()
         }),
         committedBefore,
@@ -126,6 +128,7 @@ export const eachChunk = <E, R>(
 const eachCommitted = <E, R>(
   committer: Committer,
   { generation, nextOffset, partition, records }: Pulled,
+  maxAtOnce: number,
   goesOn: () => boolean,
   self: (group: Pulled) => Effect.Effect<void, E, R>
 ): Effect.Effect<void, KafkaError | E, R> => {
@@ -140,8 +143,8 @@ const eachCommitted = <E, R>(
         records: records.slice(from, to),
         nextOffset: to === records.length ? nextOffset : records[to - 1]!.view.offset + 1
       }
-      const offset = partition.settle(group.nextOffset)
-      return Effect.matchCauseEffect(committer.commit([{ partition, generation, offset }]), {
+      const target = { ...partition.settle(group.nextOffset), partition, generation }
+      return Effect.matchCauseEffect(committer.commit([target]), {
         onSuccess: () => self(group),
         onFailure: (cause) =>
           Option.exists(Cause.failureOption(cause), (error) => error.reason._tag === "NotAssigned")

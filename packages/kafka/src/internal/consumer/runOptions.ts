@@ -9,7 +9,7 @@ export interface RunSettings {
   readonly order: "partition" | "key" | "none"
   /** How many handlers at a time; undefined for one a partition. */
   readonly concurrency: number | undefined
-  /** How many records of a partition may be begun from the first one on that is not done. */
+  /** How many records of a partition may be begun, or committed, from the first one on that is not done. */
   readonly maxAhead: number
   readonly commit: "after" | "before"
   readonly onFailure: "fail" | "skip"
@@ -22,13 +22,14 @@ export const parseRun = (options: RunOptions = {}): Effect.Effect<RunSettings, F
   Effect.gen(function*() {
     const check = new Check("Consumer.run")
     const order = yield* check.oneOf("order", options.order, "partition", ["partition", "key", "none"])
+    const commit = yield* check.oneOf("commit", options.commit, "after", ["after", "before"])
     return {
       order,
       concurrency: options.concurrency === undefined && order === "partition"
         ? undefined
         : yield* check.integer("concurrency", options.concurrency, 16, { min: 1, max: maxConcurrency }),
-      maxAhead: yield* check.integer("maxAhead", options.maxAhead, 10_000, { min: 1 }),
-      commit: yield* check.oneOf("commit", options.commit, "after", ["after", "before"]),
+      maxAhead: yield* check.integer("maxAhead", options.maxAhead, commit === "before" ? 100 : 10_000, { min: 1 }),
+      commit,
       onFailure: yield* check.oneOf("onFailure", options.onFailure, "fail", ["fail", "skip"])
     }
   })

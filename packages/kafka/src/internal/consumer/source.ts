@@ -36,7 +36,10 @@ export const makeSource = (
     const lookups = yield* cluster.makePool
     const clock = yield* Effect.clock
     const random = new PCGRandom(yield* Random.nextIntBetween(0, 0x7fffffff))
-    const delivery: Delivery = new Delivery((partition, bytes) => fetcher.consumed(partition, bytes))
+    const delivery: Delivery = new Delivery(
+      (partition, bytes) => fetcher.consumed(partition, bytes),
+      events.onProgress
+    )
     const fetcher: Fetcher = new Fetcher(
       cluster,
       pool,

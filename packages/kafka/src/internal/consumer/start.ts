@@ -87,6 +87,17 @@ export const noOffsetReset = ({ partition, topic }: TopicPartition, { offset }: 
   to: BigInt(offset)
 })
 
+/** The same for the log; what begins at the beginning misses nothing. */
+export const logNoOffset = (
+  { partition, topic }: TopicPartition,
+  { offset }: LogPosition,
+  at: StartPosition | "fail",
+  whose: string
+): Effect.Effect<void> => {
+  const message = `topic ${topic}, partition ${partition}: ${whose} has no offset; begins at ${offset}`
+  return at === "earliest" ? Effect.logDebug(message) : Effect.logInfo(message)
+}
+
 const noOffset = ({ partition, topic }: TopicPartition, whose: string): FatalError =>
   new FatalError({
     reason: { _tag: "NoOffset", topic, partition },

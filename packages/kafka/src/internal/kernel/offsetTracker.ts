@@ -16,8 +16,8 @@ const firstCapacity = 64
  * end, instead of leaving ever more to be done again after a crash.
  */
 export class OffsetTracker {
-  private readonly maxRecords: number
-  private readonly maxBytes: number
+  private maxRecords = 0
+  private maxBytes = 0
   /** By ticket, modulo the length (a power of two): what may be committed once this record and all before it are done. */
   private ends: Float64Array = new Float64Array(firstCapacity)
   private sizes: Float64Array = new Float64Array(firstCapacity)
@@ -32,8 +32,13 @@ export class OffsetTracker {
   /** `start` is the watermark before anything is done; at least one record can be begun, whatever the bounds. */
   constructor(start: number, bounds: TrackerBounds) {
     this.mark = start
-    this.maxRecords = bounds.maxRecords
-    this.maxBytes = bounds.maxBytes
+    this.limit(bounds)
+  }
+
+  /** Changes the bounds for what is begun from now on. */
+  limit({ maxBytes, maxRecords }: TrackerBounds): void {
+    this.maxRecords = maxRecords
+    this.maxBytes = maxBytes
   }
 
   /** The position that may be committed: everything before it is done. */
