@@ -156,6 +156,44 @@ describe("a pattern", () => {
   })
 })
 
+describe("a topic by its name", () => {
+  it("SA-C14: stays subscribed when it is deleted: a trouble until it is back, and then read from its beginning", () => {
+    const { lines, within } = logged()
+    play(
+      within(Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const { handler, seen } = seeing()
+        const { consumer } = yield* member({ topics: [Lines, named("others")] })
+        const run = yield* Effect.fork(consumer.run(handler))
+        yield* write(0, range(0, 5))
+        yield* write(0, [1], { topic: "others" })
+        yield* until("the first", () => seen.length === 6)
+        yield* until("committed", Effect.map(committed(), (offsets) => offsets[0] !== undefined))
+        yield* Effect.sleep("2 seconds")
+        yield* cluster.deleteTopic("lines")
+        yield* write(0, [2], { topic: "others" })
+        yield* until("the other", () => seen.length === 7)
+        yield* Effect.sleep("30 seconds")
+        assert.isNull(run.unsafePoll())
+        const { status, troubles } = yield* consumer.health.get
+        assert.deepStrictEqual([status, troubles.map(({ what }) => what)], ["stable", [
+          "fetch of topic lines, partition 0"
+        ]])
+        assert.lengthOf(yield* consumer.assignment.get, 2)
+        yield* cluster.createTopic("lines", { partitions: 1 })
+        yield* write(0, range(5, 8))
+        yield* until("it again", () => seen.length === 10)
+        assert.includeMembers(lines, [
+          "WARN topic lines, partition 0: offset 5 is out of range; goes on at 0 (earliest)"
+        ])
+        assert.deepStrictEqual(seen.slice(7), ["lines/5", "lines/6", "lines/7"])
+        assert.deepStrictEqual((yield* consumer.health.get).troubles, [])
+      })),
+      { cluster: { topics: { lines: 1, others: 1 } }, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+})
+
 describe("a consumer", () => {
   it("SA-C5: has its subscription from the start, or there is none: it is of a group, or of partitions", () => {
     play(
