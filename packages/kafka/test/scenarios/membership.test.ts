@@ -382,7 +382,7 @@ describe("a static member", () => {
 })
 
 describe("a partition that is given up", () => {
-  it("gives a stream nothing more of what was fetched", () => {
+  it("SA-R6: gives a stream nothing more of what was fetched", () => {
     play(
       Effect.gen(function*() {
         for (const partition of [0, 1]) for (const round of range(0, 3)) yield* write(partition, [round])

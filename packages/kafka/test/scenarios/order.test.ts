@@ -161,7 +161,7 @@ describe("order by key", () => {
     )
   })
 
-  it("SA-C25: a handler that fails ends the run: of its key nothing more is handled, and its record is not committed", () => {
+  it("SA-C25, FM-34: a handler that fails ends the run: of its key nothing more is handled, and its record is not committed", () => {
     playSeeds(Effect.gen(function*() {
       yield* fill(keyed("a1", "b1", "b2", "a2", "b3"))
       const { consumer } = yield* join()

@@ -58,7 +58,7 @@ describe("a record that does not decode", () => {
     }
   })
 
-  it("SA-B1, CL-20: is skipped by policy: logged, counted, committed; nothing else is touched", () => {
+  it("SA-B1, CL-20, FM-35: is skipped by policy: logged, counted, committed; nothing else is touched", () => {
     for (const order of orders) {
       const lines: Array<string> = []
       const logger = Logger.make(({ logLevel, message }) => {
@@ -92,7 +92,7 @@ describe("a record that does not decode", () => {
     }
   })
 
-  it("CL-20: that ends the run comes first when it is run again, and costs no loop", () => {
+  it("CL-20, FM-35: that ends the run comes first when it is run again, and costs no loop", () => {
     play(
       Effect.gen(function*() {
         yield* withPoison
@@ -114,7 +114,7 @@ describe("a record that does not decode", () => {
 })
 
 describe("a handler", () => {
-  it("SA-B9: that fails, dies or throws is skipped by policy, and the next record is handled", () => {
+  it("SA-B9, FM-34: that fails, dies or throws is skipped by policy, and the next record is handled", () => {
     for (const order of orders) {
       playSeeds(
         Effect.gen(function*() {

@@ -30,7 +30,7 @@ const starts: ReadonlyArray<readonly [string, Consumer.StartPosition, ReadonlyAr
 
 describe("a start", () => {
   for (const [what, from, expected] of starts) {
-    it(`SA-C3: at ${what}, with a group and without one`, () => {
+    it(`SA-C3, CL-26: at ${what}, with a group and without one`, () => {
       play(
         Effect.gen(function*() {
           yield* tenWritten

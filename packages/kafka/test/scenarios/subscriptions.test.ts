@@ -2,13 +2,16 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Consumer from "@sluice/kafka/Consumer"
 import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
+import type { Kafka } from "@sluice/kafka/Kafka"
+import type { KafkaError } from "@sluice/kafka/KafkaError"
 import * as Serde from "@sluice/kafka/Serde"
 import * as Topic from "@sluice/kafka/Topic"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Effect } from "effect"
+import { Effect, Exit, Fiber, type Scope, Stream } from "effect"
 
 import { Metadata, Wires } from "../producer/wire.ts"
-import { Lines, logged, member, named, next, range, until, write } from "./reading.ts"
+import { assertOnce, everything, writeRounds } from "./processes.ts"
+import { committed, Lines, logged, member, named, next, range, until, write } from "./reading.ts"
 import { play } from "./story.ts"
 
 const strings = { key: Serde.string, value: Serde.string }
@@ -149,6 +152,162 @@ describe("a pattern", () => {
         assert.deepStrictEqual(warnings(), [])
       })),
       { cluster: { topics: { "log.a": 1 } }, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+})
+
+describe("a topic by its name", () => {
+  it("SA-C14: stays subscribed when it is deleted: a trouble until it is back, and then read from its beginning", () => {
+    const { lines, within } = logged()
+    play(
+      within(Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const { handler, seen } = seeing()
+        const { consumer } = yield* member({ topics: [Lines, named("others")] })
+        const run = yield* Effect.fork(consumer.run(handler))
+        yield* write(0, range(0, 5))
+        yield* write(0, [1], { topic: "others" })
+        yield* until("the first", () => seen.length === 6)
+        yield* until("committed", Effect.map(committed(), (offsets) => offsets[0] !== undefined))
+        yield* Effect.sleep("2 seconds")
+        yield* cluster.deleteTopic("lines")
+        yield* write(0, [2], { topic: "others" })
+        yield* until("the other", () => seen.length === 7)
+        yield* Effect.sleep("30 seconds")
+        assert.isNull(run.unsafePoll())
+        const { status, troubles } = yield* consumer.health.get
+        assert.deepStrictEqual([status, troubles.map(({ what }) => what)], ["stable", [
+          "fetch of topic lines, partition 0"
+        ]])
+        assert.lengthOf(yield* consumer.assignment.get, 2)
+        yield* cluster.createTopic("lines", { partitions: 1 })
+        yield* write(0, range(5, 8))
+        yield* until("it again", () => seen.length === 10)
+        assert.includeMembers(lines, [
+          "WARN topic lines, partition 0: offset 5 is out of range; goes on at 0 (earliest)"
+        ])
+        assert.deepStrictEqual(seen.slice(7), ["lines/5", "lines/6", "lines/7"])
+        assert.deepStrictEqual((yield* consumer.health.get).troubles, [])
+      })),
+      { cluster: { topics: { lines: 1, others: 1 } }, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+})
+
+describe("a consumer", () => {
+  it("SA-C5: has its subscription from the start, or there is none: it is of a group, or of partitions", () => {
+    play(
+      Effect.gen(function*() {
+        const wire = yield* Wires
+        const before = wire.requests.length
+        // @ts-expect-error: of what?
+        const nothing = Effect.flip(Consumer.make({ groupId: "group" }))
+        const none = Effect.flip(Consumer.make({ groupId: "group", topics: [] }))
+        const twice = Effect.flip(Consumer.make({ groupId: "group", topics: [Lines, Lines] }))
+        const unassigned = Effect.flip(Consumer.assign({ topics: [Lines], partitions: [] }))
+        const elsewhere = Effect.flip(
+          Consumer.assign({ topics: [Lines], partitions: [{ topic: "others", partition: 0 }] })
+        )
+        for (const refused of [nothing, none, twice, unassigned, elsewhere]) {
+          const error = yield* Effect.scoped(
+            Effect.orDie(refused as Effect.Effect<KafkaError, unknown, Kafka | Scope.Scope>)
+          )
+          assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "InvalidArgument"])
+        }
+        assert.lengthOf(wire.requests, before)
+        // @ts-expect-error: a member does not choose its partitions.
+        assert.isFunction(() => Consumer.make({ groupId: "group", topics: [Lines], partitions: [0] }))
+        // @ts-expect-error: partitions of one's own choice are no group's.
+        assert.isFunction(() => Consumer.assign({ groupId: "group", topics: [Lines] }))
+        // What belongs to nobody can be committed by nobody.
+        const assigned = yield* Consumer.assign({ topics: [Lines] })
+        assert.notProperty(assigned, "commit")
+        assert.notProperty(assigned, "commitSink")
+      }),
+      { cluster: { topics: { lines: 1 } } }
+    )
+  })
+
+  it("SA-C7: that begins anew twenty-five times with forty-eight partitions leaves out no record", () => {
+    for (const by of ["close", "interrupt"] as const) {
+      play(
+        Effect.gen(function*() {
+          const writing = yield* Effect.fork(writeRounds(48, 0, 60, "300 millis"))
+          const seen: Array<string> = []
+          const reading = (consumer: Consumer.Consumer<typeof Lines>) =>
+            consumer.partitions.pipe(
+              Stream.flatMap(({ records }) => records, { concurrency: "unbounded" }),
+              Stream.mapChunksEffect((chunk) =>
+                Effect.map(Effect.sleep("5 millis"), () => {
+                  for (const { partition, value } of chunk) seen.push(`${partition}/${value}`)
+                  return chunk
+                })
+              ),
+              Stream.run(consumer.commitSink)
+            )
+          // A consumer each time, and one whose stream is run again and again.
+          const one = by === "interrupt" ? yield* member() : undefined
+          for (const time of range(0, 25)) {
+            const { close, consumer } = one ?? (yield* member())
+            const run = yield* Effect.fork(reading(consumer))
+            yield* Effect.sleep(`${300 + time * 37 % 500} millis`)
+            if (by === "close") yield* close
+            else yield* Fiber.interrupt(run)
+            yield* Fiber.await(run)
+          }
+          const { close, consumer } = one ?? (yield* member())
+          const last = yield* Effect.fork(reading(consumer))
+          yield* Fiber.join(writing)
+          yield* until("all", () => new Set(seen).size === 2880)
+          yield* Effect.sleep("3 seconds")
+          assert.sameMembers(Array.from(new Set(seen)), [...everything(48, 60)])
+          // Each partition in its order: what comes again does so from where it was settled.
+          if (by === "close") assertOnce(seen, 48, 60)
+          yield* close
+          assert.deepStrictEqual(yield* Fiber.await(last), Exit.void)
+          const offsets = yield* committed()
+          assert.deepStrictEqual(offsets, Object.fromEntries(range(0, 48).map((each) => [each, 60])))
+        }),
+        { cluster: { topics: { lines: 48 } } }
+      )
+    }
+  })
+
+  it("SA-C23: has one reader at a time; two streams of it, one a partition, end independently, as do two consumers", () => {
+    play(
+      Effect.gen(function*() {
+        yield* writeRounds(2, 0, 5)
+        const { consumer } = yield* member()
+        const other = yield* member({ groupId: "others" })
+        const seen: Array<string> = []
+        const ends: Array<string> = []
+        const end = (what: string) => Effect.sync(() => ends.push(what))
+        yield* Effect.fork(Stream.runDrain(Stream.flatMap(
+          consumer.partitions,
+          ({ partition, records }) =>
+            records.pipe(
+              Stream.tap(({ value }) => Effect.sync(() => seen.push(`${partition}/${value}`))),
+              partition === 0 ? Stream.take(3) : (all) => all,
+              Stream.ensuring(end(String(partition)))
+            ),
+          { concurrency: "unbounded" }
+        )))
+        const theirs = yield* Effect.fork(next(other.consumer.records, 10))
+        yield* until("the first one's end", () => ends.length === 1)
+        assert.deepStrictEqual(ends, ["0"])
+        assert.lengthOf(yield* Fiber.join(theirs), 10)
+        // A second reader of all is refused; the first ones go on.
+        const error = yield* Effect.flip(Stream.runDrain(consumer.records))
+        assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "InvalidArgument"])
+        yield* writeRounds(2, 5, 8)
+        yield* until("the other one's", () => seen.filter((each) => each.startsWith("1/")).length === 8)
+        assert.deepStrictEqual(seen.filter((each) => each.startsWith("0/")), ["0/0", "0/1", "0/2"])
+        yield* other.close
+        yield* writeRounds(2, 8, 9)
+        yield* until("the next", () => seen.includes("1/8"))
+        assert.deepStrictEqual(ends, ["0"])
+      }),
+      { cluster: { topics: { lines: 2 } } }
     )
   })
 })
