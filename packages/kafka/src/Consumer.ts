@@ -51,10 +51,27 @@ export interface FetchOptions {
   /** What is fetched of one partition ahead of the application, in bytes. Default 1 MiB. */
   readonly partitionBytes?: number | undefined
   /**
+   * How many records are fetched of one partition ahead of the application: it is fetched on when half of them are taken.
+   * Brokers know bytes only, so what one fetch brings may come on top. Default 100,000.
+   */
+  readonly partitionRecords?: number | undefined
+  /** What one answer of a broker may bring, in bytes; no more than there is room for. Default 50 MiB. */
+  readonly maxBytes?: number | undefined
+  /**
    * What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and
    * compressed batches count as they are on the wire. With `order: "key"` and `"none"` as much again may wait for handlers.
    */
   readonly bufferBytes?: number | undefined
+  /**
+   * Whether the checksum of each batch is compared (CRC-32C). Default true; without it, a batch that was damaged on its way
+   * or on a disk may be read as something else.
+   */
+  readonly checkCrcs?: boolean | undefined
+  /**
+   * Where this consumer is, in the words of the brokers' `broker.rack`: partitions are read from a replica in the same
+   * rack then, if there is one and the brokers have a `replica.selector.class` for it (KIP-392). Default: from the leaders.
+   */
+  readonly rack?: string | undefined
 }
 
 /**

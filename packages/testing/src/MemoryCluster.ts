@@ -25,6 +25,8 @@ import * as world from "./internal/network/world.ts"
 export interface Options {
   /** How many brokers, with ids from 1; default 1. Topics have as many replicas, three at most. */
   readonly brokers?: number
+  /** The racks that they are in, in their order; default: none. A consumer in a rack reads from a replica there (KIP-392). */
+  readonly racks?: ReadonlyArray<string>
   /** Topics that are there from the start, and how many partitions they have. */
   readonly topics?: Readonly<Record<string, number>>
   /** How long anything is on its way between client and broker, in each direction; default 0. */

@@ -171,11 +171,11 @@ describe("a consumer goes on", () => {
       yield* Effect.fork(consumer.run(seen.handler))
       yield* passUntil("all", () => seen.count === 10)
       failing = true
+      yield* write(0, [10])
       yield* passUntil("refused", () => !failing, { step: "50 millis" })
       // The partition is not to be fetched for a second, and the consumer has asked for metadata already.
       yield* cluster.setLeader("numbers", 0, 3)
       yield* Effect.flatMap(Kafka.Kafka, (kafka) => kafka.cluster.refresh)
-      yield* write(0, [10])
       yield* passUntil("fetched", () => seen.count === 11)
       assert.deepStrictEqual(seen.of(0), range(0, 11))
     }).pipe(

@@ -84,7 +84,7 @@ describe("Fetch", () => {
         Fetch,
         fetchRequest(partitions.map((partition) => ({ topic: "orders", partition, fetchOffset: 0 })), { maxBytes }),
         byName
-      ).responses.map((topic) => topic.partitions[0]!.records!.length)
+      ).responses.flatMap((topic) => topic.partitions.map(({ records }) => records!.length))
     assert.deepStrictEqual(request([0, 1], 10), [sizes[0], 0])
     assert.deepStrictEqual(request([1, 0], 10), [69, 0])
     assert.deepStrictEqual(request([1, 0], 69 + sizes[0]!), [69, sizes[0]])
@@ -138,17 +138,152 @@ describe("Fetch", () => {
     const response = filled().fetch("orders", 0, 0, { ...byName, isolationLevel: 1 }).response()
     assert.deepStrictEqual(partitionOf(response).abortedTransactions, [])
   })
+})
 
-  it("has no sessions: it serves who asks for one, and knows none", () => {
+describe("a fetch session", () => {
+  interface Wanted {
+    readonly partition: number
+    readonly fetchOffset: number
+  }
+  const fetch = (
+    model: Model,
+    sessionId: number,
+    sessionEpoch: number,
+    wanted: ReadonlyArray<Wanted> = [],
+    forgotten: ReadonlyArray<number> = [],
+    broker = 1
+  ) =>
+    model.ask(Fetch, {
+      ...fetchRequest(wanted.map((each) => ({ topic: "orders", ...each }))),
+      forgottenTopicsData: forgotten.length === 0 ? [] : [{ topic: "orders", partitions: [...forgotten] }],
+      sessionId,
+      sessionEpoch
+    }, { ...byName, broker })
+  const answered = ({ responses }: Response) =>
+    responses.flatMap(({ partitions }) =>
+      partitions.map(({ errorCode, highWatermark, partitionIndex, records }) =>
+        `${partitionIndex}: ${errorName(errorCode)} ${records!.length > 0 ? "records" : "nothing"} of ${highWatermark}`
+      )
+    )
+  const twoPartitions = [{ partition: 0, fetchOffset: 6 }, { partition: 1, fetchOffset: 0 }]
+
+  it("begins by naming all, and tells what has changed from then on", () => {
     const model = filled()
-    const ask = (sessionId: number, sessionEpoch: number) =>
-      model.ask(Fetch, {
-        ...fetchRequest([{ topic: "orders", partition: 0, fetchOffset: 4 }]),
-        sessionId,
-        sessionEpoch
-      }, byName)
-    assert.deepStrictEqual([ask(0, 0).sessionId, values(ask(0, 0), 4)], [0, ["e", "f"]])
-    assert.strictEqual(errorName(ask(99, 5).errorCode), "FetchSessionIdNotFound")
+    const first = fetch(model, 0, 0, twoPartitions)
+    assert.isAbove(first.sessionId, 0)
+    assert.deepStrictEqual(answered(first), ["0: None nothing of 6", "1: None nothing of 0"])
+    const nothing = fetch(model, first.sessionId, 1)
+    assert.deepStrictEqual([nothing.sessionId, answered(nothing)], [first.sessionId, []])
+    model.produce("orders", 1, batch(["x"]))
+    assert.deepStrictEqual(answered(fetch(model, first.sessionId, 2)), ["1: None records of 1"])
+    // Of the old offset there is still something, of the new one not.
+    assert.deepStrictEqual(answered(fetch(model, first.sessionId, 3)), ["1: None records of 1"])
+    assert.deepStrictEqual(answered(fetch(model, first.sessionId, 4, [{ partition: 1, fetchOffset: 1 }])), [])
+  })
+
+  it("fetches nothing of what is forgotten, and ends when all is", () => {
+    const model = filled()
+    const { sessionId } = fetch(model, 0, 0, twoPartitions)
+    model.produce("orders", 1, batch(["x"]))
+    assert.deepStrictEqual(answered(fetch(model, sessionId, 1, [], [1])), [])
+    assert.deepStrictEqual(
+      answered(fetch(model, sessionId, 2, [{ partition: 1, fetchOffset: 1 }])),
+      ["1: None nothing of 1"]
+    )
+    assert.strictEqual(fetch(model, sessionId, 3, [], [0, 1]).sessionId, 0)
+    assert.strictEqual(errorName(fetch(model, sessionId, 4).errorCode), "FetchSessionIdNotFound")
+  })
+
+  it("is refused in another epoch, and where it is not known", () => {
+    const model = new Model({ brokers: 2, topics: { orders: 2 } })
+    const { sessionId } = fetch(model, 0, 0, [{ partition: 0, fetchOffset: 0 }])
+    for (const epoch of [2, 5]) {
+      assert.strictEqual(errorName(fetch(model, sessionId, epoch).errorCode), "InvalidFetchSessionEpoch")
+    }
+    assert.strictEqual(fetch(model, sessionId, 1).errorCode, 0)
+    assert.strictEqual(errorName(fetch(model, sessionId, 1).errorCode), "InvalidFetchSessionEpoch")
+    assert.strictEqual(errorName(fetch(model, sessionId + 1, 1).errorCode), "FetchSessionIdNotFound")
+    model.cluster.stopBroker(1, 0)
+    model.cluster.startBroker(1, 0)
+    assert.strictEqual(errorName(fetch(model, sessionId, 2).errorCode), "FetchSessionIdNotFound")
+  })
+
+  it("is replaced by one that begins with its id, and ends with the last epoch", () => {
+    const model = filled()
+    const first = fetch(model, 0, 0, twoPartitions).sessionId
+    const second = fetch(model, first, 0, twoPartitions).sessionId
+    assert.notStrictEqual(second, first)
+    assert.strictEqual(errorName(fetch(model, first, 1).errorCode), "FetchSessionIdNotFound")
+    assert.strictEqual(fetch(model, second, -1, twoPartitions).sessionId, 0)
+    assert.strictEqual(errorName(fetch(model, second, 1).errorCode), "FetchSessionIdNotFound")
+  })
+
+  it("tells again of a partition that had an error", () => {
+    const model = new Model({ brokers: 2, topics: { orders: 1 } })
+    const { sessionId } = fetch(model, 0, 0, [{ partition: 0, fetchOffset: 3 }])
+    assert.deepStrictEqual(answered(fetch(model, sessionId, 1)), ["0: OffsetOutOfRange nothing of -1"])
+    assert.deepStrictEqual(
+      answered(fetch(model, sessionId, 2, [{ partition: 0, fetchOffset: 0 }])),
+      ["0: None nothing of 0"]
+    )
+    assert.deepStrictEqual(answered(fetch(model, sessionId, 3)), [])
+  })
+
+  it("serves who had records last the next time", () => {
+    const model = new Model({ topics: { orders: 3 } })
+    for (const partition of [0, 1, 2]) model.produce("orders", partition, batch(["x"]))
+    const all = [0, 1, 2].map((partition) => ({ partition, fetchOffset: 0 }))
+    const { sessionId } = fetch(model, 0, 0, all)
+    const one = () => {
+      const { sessionEpoch, ...rest } = { sessionEpoch: ++epoch, ...fetchRequest([], { maxBytes: 1 }) }
+      const response = model.ask(Fetch, { ...rest, sessionId, sessionEpoch }, byName)
+      return answered(response).filter((line) => line.includes("records"))
+    }
+    let epoch = 0
+    assert.deepStrictEqual(Array.from({ length: 4 }, one).flat().map((line) => line[0]), ["0", "1", "2", "0"])
+  })
+
+  it("is not to be had where a broker has no room for another, until one was not used for two minutes", () => {
+    const model = new Model({ topics: { orders: 1 }, config: { maxFetchSessions: 1 } })
+    const wanted = [{ partition: 0, fetchOffset: 0 }]
+    const first = fetch(model, 0, 0, wanted).sessionId
+    assert.strictEqual(fetch(model, 0, 0, wanted).sessionId, 0)
+    model.pass(120_001)
+    assert.isAbove(fetch(model, 0, 0, wanted).sessionId, first)
+    assert.strictEqual(errorName(fetch(model, first, 1).errorCode), "FetchSessionIdNotFound")
+  })
+})
+
+describe("a rack", () => {
+  const racks = ["a", "b", "b"]
+  const fetch = (model: Model, broker: number, fetchOffset = 0, rackId = "b") =>
+    partitionOf(model.ask(
+      Fetch,
+      { ...fetchRequest([{ topic: "orders", partition: 0, fetchOffset }], { maxWaitMs: 1000 }), rackId },
+      { ...byName, broker }
+    ))
+
+  it("is read in: the leader names the replica there that has most, and gives no records", () => {
+    const model = new Model({ racks, topics: { orders: 1 }, config: { replicationDelayMs: 100 } })
+    void model.sendBatch("orders", 0, batch(["x"]))
+    model.pass(110)
+    assert.deepInclude(fetch(model, 1), { error: "None", preferredReadReplica: 2, highWatermark: 0 })
+    assert.strictEqual(fetch(model, 1).records!.length, 0)
+    model.pass(500)
+    const there = fetch(model, 2)
+    assert.deepInclude(there, { error: "None", preferredReadReplica: -1, highWatermark: 1 })
+    assert.isAbove(there.records!.length, 0)
+  })
+
+  it("is left where no replica there is in sync, or there is none", () => {
+    const model = new Model({ racks, topics: { orders: 1 } })
+    model.produce("orders", 0, batch(["x"]))
+    assert.strictEqual(fetch(model, 1, 0, "c").preferredReadReplica, -1)
+    assert.strictEqual(fetch(model, 1, 0, "a").preferredReadReplica, -1)
+    model.cluster.stopBroker(2, 0)
+    assert.strictEqual(fetch(model, 1).preferredReadReplica, 3)
+    model.cluster.stopBroker(3, 0)
+    assert.strictEqual(fetch(model, 1).preferredReadReplica, -1)
   })
 })
 

@@ -66,11 +66,18 @@ export class Model {
   readonly events: Array<ClusterEvent & { readonly now: number }> = []
   now = 0
 
-  constructor(options: { brokers?: number; topics?: Record<string, number>; config?: Partial<ClusterConfig> } = {}) {
+  constructor(
+    options: {
+      brokers?: number
+      racks?: ReadonlyArray<string>
+      topics?: Record<string, number>
+      config?: Partial<ClusterConfig>
+    } = {}
+  ) {
     this.cluster = new Cluster(
       Array.from(
-        { length: options.brokers ?? 1 },
-        (_, index) => ({ id: index + 1, host: `b${index + 1}`, port: 9092 })
+        { length: options.brokers ?? options.racks?.length ?? 1 },
+        (_, index) => ({ id: index + 1, host: `b${index + 1}`, port: 9092, rack: options.racks?.[index] })
       ),
       options.config,
       (event, now) => this.events.push({ ...event, now })

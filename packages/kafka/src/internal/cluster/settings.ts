@@ -67,6 +67,14 @@ export class Check {
     return Effect.succeed(value)
   }
 
+  /** Nothing but true and false. */
+  boolean(option: string, input: boolean | undefined, fallback: boolean): Effect.Effect<boolean, FatalError> {
+    const value = input === undefined ? fallback : input
+    return typeof value === "boolean"
+      ? Effect.succeed(value)
+      : this.fail(option, `must be true or false, got ${show(input)}`)
+  }
+
   /** One of a few strings. */
   oneOf<const A extends string>(
     option: string,

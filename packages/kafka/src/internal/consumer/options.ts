@@ -20,7 +20,12 @@ export interface FetchSettings {
   readonly maxWait: Duration.Duration
   readonly minBytes: number
   readonly partitionBytes: number
+  readonly partitionRecords: number
+  readonly maxBytes: number
   readonly bufferBytes: number
+  readonly checkCrcs: boolean
+  /** Empty for none. */
+  readonly rack: string
   readonly reset: "earliest" | "latest" | "fail"
   readonly start: StartSettings
 }
@@ -129,6 +134,8 @@ const parseFetch = <R>(
       "fail"
     ])
     const fetch = options.fetch ?? {}
+    const { rack = "" } = fetch
+    if (typeof rack !== "string") return yield* check.fail("fetch.rack", "is not a string")
     const isolation = yield* check.oneOf("isolation", options.isolation, "read_committed", [
       "read_committed",
       "read_uncommitted"
@@ -143,6 +150,10 @@ const parseFetch = <R>(
         min: 1,
         max: maxInt32
       }),
+      partitionRecords: yield* check.integer("fetch.partitionRecords", fetch.partitionRecords, 100_000, { min: 1 }),
+      maxBytes: yield* check.integer("fetch.maxBytes", fetch.maxBytes, 50 * mib, { min: 1, max: maxInt32 }),
+      checkCrcs: yield* check.boolean("fetch.checkCrcs", fetch.checkCrcs, true),
+      rack,
       bufferBytes: yield* check.integer("fetch.bufferBytes", fetch.bufferBytes, 64 * mib, { min: 1, max: maxInt32 }),
       reset,
       start: {

@@ -2,6 +2,7 @@ import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type * as Topic from "../../Topic.ts"
 import { endPosition } from "../kernel/endPosition.ts"
 import { type CommitPoint, makePartitionCommit, type PartitionCommit, settle } from "../kernel/partitionCommit.ts"
+import type { PreferredReplica } from "../kernel/readReplica.ts"
 import { type DecodeOptions, type RecordChunk, RecordsReader } from "../kernel/records.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Decoding, takesEffects } from "./decoding.ts"
@@ -64,6 +65,8 @@ export class AssignedPartition {
   validatedEpoch = -1
   /** The version of the metadata that was found to be older than `fetchEpoch`. */
   staleSince: number | undefined
+  /** Where its leader wants it to be read; none for the leader itself. */
+  preferred: PreferredReplica | undefined
   /** Where the log ended when the broker last said so; none before it did. */
   logEnd: number | undefined
   /** Not to be fetched before, in milliseconds. */
@@ -81,7 +84,13 @@ export class AssignedPartition {
   #epochs: Array<{ readonly from: number; readonly leaderEpoch: number }> = []
   /** Where to start in the place of what the group has committed. */
   #sought: KnownPosition | undefined
-  #buffers: Array<{ readonly reader: RecordsReader; readonly from: number; readonly bytes: number }> = []
+  #buffers: Array<{
+    readonly reader: RecordsReader
+    readonly from: number
+    readonly bytes: number
+    readonly recordCount: number
+  }> = []
+  #heldRecords = 0
   #refetches = 0
   /** What comes next, while its deserializers run. */
   #decoding: Decoding | undefined
@@ -151,6 +160,11 @@ export class AssignedPartition {
     this.start(position, null)
     this.changed.notify()
     return bytes
+  }
+
+  /** Of those that wait to be delivered, as far as their batches say; a response counts until its last one is. */
+  get heldRecords(): number {
+    return this.#heldRecords
   }
 
   /** Where delivery goes on. */
@@ -244,7 +258,7 @@ export class AssignedPartition {
   fetched({ bytes, highWatermark, options }: FetchedBytes): boolean {
     if (this.status !== "active" || options.fetchOffset !== this.fetchOffset) return false
     this.failures = 0
-    const { leaderEpoch, offset: end } = endPosition(bytes, {
+    const { leaderEpoch, offset: end, recordCount } = endPosition(bytes, {
       offset: options.fetchOffset,
       leaderEpoch: this.fetchEpoch
     })
@@ -254,7 +268,13 @@ export class AssignedPartition {
       this.#damaged(`an offset of ${end - 1}, and a high watermark of ${highWatermark}`)
       return false
     }
-    this.#buffers.push({ reader: new RecordsReader(bytes, options), from: options.fetchOffset, bytes: bytes.length })
+    this.#buffers.push({
+      reader: new RecordsReader(bytes, options),
+      from: options.fetchOffset,
+      bytes: bytes.length,
+      recordCount
+    })
+    this.#heldRecords += recordCount
     this.fetchOffset = end
     this.fetchEpoch = leaderEpoch
     this.changed.notify()
@@ -275,7 +295,7 @@ export class AssignedPartition {
       if (delivered !== undefined) return delivered
     }
     while (this.#failure === undefined && this.#buffers.length > 0) {
-      const { bytes, from, reader } = this.#buffers[0]!
+      const { bytes, from, reader, recordCount } = this.#buffers[0]!
       const chunk = reader.next(maxChunk)
       if (chunk !== undefined) {
         if (this.#takesEffects) {
@@ -290,6 +310,7 @@ export class AssignedPartition {
         this.#damaged(reader.error?.message ?? "not one whole batch", isDamage, reader.error)
       } else {
         this.#buffers.shift()
+        this.#heldRecords -= recordCount
         released(bytes)
         this.#passOver(reader.nextOffset)
       }
@@ -418,6 +439,7 @@ export class AssignedPartition {
     let bytes = 0
     for (const buffer of this.#buffers) bytes += buffer.bytes
     this.#buffers = []
+    this.#heldRecords = 0
     return bytes
   }
 }

@@ -73,8 +73,11 @@ export class FetchBudget {
     this.forgetIfEmpty(key, share)
   }
 
-  /** Reserves what one Fetch of `keys`, the partitions of one broker, may bring; `null` if none of them may be fetched now. */
-  reserve(keys: ReadonlySet<string>): FetchReservation | null {
+  /**
+   * Reserves what one Fetch of `keys`, the partitions of one broker, may bring; `null` if none of them may be fetched now.
+   * `isPartial` says that others of the broker are left out already, since they hold too much in another measure.
+   */
+  reserve(keys: ReadonlySet<string>, isPartial = false): FetchReservation | null {
     const shareBytes = Math.max(1, Math.floor(Math.min(this.partitionBytes, this.totalBytes / this.assignedCount)))
     // Of every broker, so that a busy one does not take what the others' partitions would ask for.
     let wantedByAll = 0
@@ -84,7 +87,7 @@ export class FetchBudget {
 
     const partitions: Array<{ readonly key: string; readonly maxBytes: number }> = []
     let maxBytes = 0
-    let partial = false
+    let partial = isPartial
     for (const [key, share] of this.shares) {
       if (!keys.has(key) || !share.assigned) continue
       const asked = Math.floor(wantedBytes(share, shareBytes) * scale)

@@ -24,6 +24,8 @@ export interface DecodeOptions {
   readonly abortedTransactions?: ReadonlyArray<AbortedTransaction> | null | undefined
   /** Default: all that there are. */
   readonly codecs?: CodecLookup | undefined
+  /** Default true. Without, what a network or disk has changed may be read as something else. */
+  readonly checkCrcs?: boolean | undefined
   /** Bytes that one batch may take when it is expanded; default 128 MiB. */
   readonly maxExpandedSize?: number | undefined
 }
@@ -59,6 +61,7 @@ export class RecordsReader {
   private readonly bytes: Buffer
   private readonly aborted: AbortedTransactions | undefined
   private readonly codecs: CodecLookup
+  private readonly checkCrcs: boolean
   private readonly maxExpandedSize: number
   private position = 0
   private lastBatchEnd = -1
@@ -76,6 +79,7 @@ export class RecordsReader {
       ? undefined
       : new AbortedTransactions(options.abortedTransactions)
     this.codecs = options.codecs ?? builtInCodecs
+    this.checkCrcs = options.checkCrcs ?? true
     this.maxExpandedSize = options.maxExpandedSize ?? defaultMaxExpandedSize
   }
 
@@ -143,7 +147,8 @@ export class RecordsReader {
       this.cutOff = true
       return undefined
     }
-    if (computeBatchCrc(bytes, position, size) !== (readInt32(bytes, position + batchField.crc) >>> 0)) {
+    const crc = readInt32(bytes, position + batchField.crc) >>> 0
+    if (this.checkCrcs && computeBatchCrc(bytes, position, size) !== crc) {
       return this.fail("CorruptBatch", position, "The checksum does not match")
     }
     const header = readBatchHeader(bytes, position)

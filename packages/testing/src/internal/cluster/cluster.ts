@@ -26,6 +26,7 @@ import { deleteBefore, handleDeleteRecords } from "./deleteRecords.ts"
 import { deleteTopic, handleDeleteTopics } from "./deleteTopics.ts"
 import type { ClusterObserver } from "./event.ts"
 import { handleFetch } from "./fetch.ts"
+import { FetchSessions } from "./fetchSession.ts"
 import { handleFindCoordinator } from "./findCoordinator.ts"
 import type { CommittedOffset, Group } from "./group.ts"
 import { handleInitProducerId } from "./initProducerId.ts"
@@ -138,9 +139,16 @@ export class Cluster {
     observe: ClusterObserver = () => undefined
   ) {
     const replicas = Math.min(3, brokers.length)
+    const settings = { ...defaultConfig, defaultReplicationFactor: replicas, ...config }
     this.state = new ClusterState(
-      { ...defaultConfig, defaultReplicationFactor: replicas, ...config },
-      brokers.map((broker) => ({ ...broker, alive: true, isHung: false, isFenced: false })),
+      settings,
+      brokers.map((broker) => ({
+        ...broker,
+        alive: true,
+        isHung: false,
+        isFenced: false,
+        fetchSessions: new FetchSessions(settings.maxFetchSessions)
+      })),
       observe
     )
     createTopic(
@@ -160,6 +168,15 @@ export class Cluster {
     const handle = byKey.get(request.api.key)!.handle as unknown as ParkingHandler<A>
     const context: RequestContext = { broker, version: request.version, clientId: request.clientId ?? "", now }
     return handle(this.state, context, request.body)
+  }
+
+  /** A Fetch with all that it is for, which its broker knows from the session. */
+  wholeFetch(request: RequestOf<typeof Fetch>, brokerId: number): RequestOf<typeof Fetch> {
+    const fetched = this.requireBroker(brokerId).fetchSessions.peek(request)
+    return {
+      ...request,
+      topics: fetched.map(({ topic, topicId, wanted }) => ({ topic, topicId, partitions: [wanted] }))
+    }
   }
 
   /** When something happens by itself: a long poll ends, a member's session expires. */
@@ -220,6 +237,7 @@ export class Cluster {
     const broker = this.requireBroker(id)
     if (!broker.alive) return
     broker.alive = false
+    broker.fetchSessions.clear()
     broker.isHung = false
     this.sessions.get(id)?.cancel()
     if (!broker.isFenced) this.fence(broker, now)

@@ -35,6 +35,8 @@ export interface ClusterConfig {
   readonly groupNewMemberJoinTimeoutMs: number
   /** `offset.metadata.max.bytes`. */
   readonly offsetMetadataMaxBytes: number
+  /** `max.incremental.fetch.session.cache.slots`: who comes when all are taken is served without a session. */
+  readonly maxFetchSessions: number
   /** What the brokers can expand. Batches of other types are taken and given all the same, since nothing looks inside. */
   readonly codecs: CodecLookup
 }
@@ -57,5 +59,6 @@ export const defaultConfig: ClusterConfig = {
   groupMaxSessionTimeoutMs: 1_800_000,
   groupNewMemberJoinTimeoutMs: 300_000,
   offsetMetadataMaxBytes: 4096,
+  maxFetchSessions: 1000,
   codecs: builtInCodecs
 }

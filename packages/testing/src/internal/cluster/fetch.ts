@@ -2,6 +2,7 @@ import type { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import type { RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
 
 import { errorCode } from "./errorCode.ts"
+import type { FetchedPartition } from "./fetchSession.ts"
 import { nodeOf } from "./metadata.ts"
 import { Reply } from "./reply.ts"
 import type { ClusterState, RequestContext } from "./state.ts"
@@ -57,6 +58,27 @@ class PartitionFetch {
     return Math.min(partition.highWatermark, partition.endOffsetOf(this.context.broker.id))
   }
 
+  /**
+   * Where a client in a rack is to read, which says so to leaders only (KIP-392): the replica in sync there that has most,
+   * as Kafka's `RackAwareReplicaSelector` has it; `undefined` for here.
+   */
+  preferredReplica(state: ClusterState, rackId: string): number | undefined {
+    const { partition } = this
+    const here = this.context.broker
+    if (partition === undefined || rackId === "" || here.rack === rackId || partition.leader !== here.id) {
+      return undefined
+    }
+    const { fetchOffset } = this.wanted
+    return partition.inSyncReplicas
+      .filter((id) =>
+        state.broker(id)?.rack === rackId && state.isActive(id) && partition.endOffsetOf(id) >= fetchOffset
+      )
+      .reduce<number | undefined>(
+        (best, id) => best === undefined || partition.endOffsetOf(id) > partition.endOffsetOf(best) ? id : best,
+        undefined
+      )
+  }
+
   /** Why nothing can be read, or `None`. */
   check(): number {
     const { partition } = this
@@ -96,12 +118,29 @@ class PartitionFetch {
     return bytes === Infinity ? Infinity : Math.min(bytes, wanted.partitionMaxBytes)
   }
 
-  read(maxBytes: number, minOneBatch: boolean, isolationLevel: number): PartitionResponse {
+  read(
+    maxBytes: number,
+    minOneBatch: boolean,
+    isolationLevel: number,
+    preferredReadReplica: number | undefined
+  ): PartitionResponse {
     const code = this.check()
     const { partition, wanted } = this
     if (partition === undefined || code !== errorCode.None) return this.failed(code)
     const { log } = partition
     const limit = this.limit(partition)
+    if (preferredReadReplica !== undefined) {
+      return {
+        partitionIndex: wanted.partition,
+        errorCode: errorCode.None,
+        highWatermark: limit,
+        lastStableOffset: limit,
+        logStartOffset: log.startOffset,
+        abortedTransactions: null,
+        preferredReadReplica,
+        records: noRecords
+      }
+    }
     const bound = Math.min(wanted.partitionMaxBytes, maxBytes)
     const records = log.read(wanted.fetchOffset, bound, minOneBatch, limit)
     // A batch is there, and larger than the bound: a broker leaves out the rest with it.
@@ -140,37 +179,49 @@ const noRecords = new Uint8Array(0)
 interface TopicFetch {
   readonly topic: string
   readonly topicId: string
-  readonly partitions: ReadonlyArray<PartitionFetch>
+  readonly partitions: Array<PartitionFetch>
 }
 
-const topicFetches = (state: ClusterState, context: RequestContext, request: Request): ReadonlyArray<TopicFetch> =>
-  request.topics.map(({ partitions, topic, topicId }) => {
+/** One for each run of partitions of the same topic: in a session they come in whatever order. */
+const topicFetches = (
+  state: ClusterState,
+  context: RequestContext,
+  partitions: ReadonlyArray<FetchedPartition>
+): ReadonlyArray<TopicFetch> => {
+  const topics: Array<TopicFetch> = []
+  for (const { topic, topicId, wanted } of partitions) {
     const find = () => context.version >= 13 ? state.topics.getById(topicId) : state.topics.get(topic)
-    return {
-      topic,
-      topicId,
-      partitions: partitions.map((wanted) => new PartitionFetch(context, wanted, find))
-    }
-  })
+    const last = topics[topics.length - 1]
+    const fetch = new PartitionFetch(context, wanted, find)
+    if (last?.topic === topic && last.topicId === topicId) last.partitions.push(fetch)
+    else topics.push({ topic, topicId, partitions: [fetch] })
+  }
+  return topics
+}
 
 interface ReadResult {
   readonly response: Response
   readonly bytes: number
   readonly hasError: boolean
+  readonly isRedirect: boolean
 }
 
 /** Reads what there is, within the bounds; but the first batch is given however large it is. */
 const read = (state: ClusterState, request: Request, topics: ReadonlyArray<TopicFetch>): ReadResult => {
   let bytes = 0
   let hasError = false
+  let isRedirect = false
   const leaders = new Set<number>()
   const responses = topics.map(({ partitions, topic, topicId }) => ({
     topic,
     topicId,
     partitions: partitions.map((partition) => {
-      const response = partition.read(Math.max(0, request.maxBytes - bytes), bytes === 0, request.isolationLevel)
+      const preferred = partition.preferredReplica(state, request.rackId)
+      const room = Math.max(0, request.maxBytes - bytes)
+      const response = partition.read(room, bytes === 0, request.isolationLevel, preferred)
       bytes += response.records?.length ?? 0
       if (response.errorCode !== errorCode.None && !partition.isMissing) hasError = true
+      if ((response.preferredReadReplica ?? -1) >= 0) isRedirect = true
       if (response.currentLeader?.leaderId !== undefined) leaders.add(response.currentLeader.leaderId)
       return response
     })
@@ -178,24 +229,23 @@ const read = (state: ClusterState, request: Request, topics: ReadonlyArray<Topic
   const nodeEndpoints = leaders.size === 0
     ? []
     : state.activeBrokers().filter((broker) => leaders.has(broker.id)).map(nodeOf)
-  return { response: { errorCode: errorCode.None, responses, nodeEndpoints }, bytes, hasError }
+  return { response: { errorCode: errorCode.None, responses, nodeEndpoints }, bytes, hasError, isRedirect }
 }
 
 /**
  * Reads batches. With too little to read it parks until there is enough, an error to tell, or `maxWaitMs` has passed.
- * There are no fetch sessions (KIP-227): a client that asks for one is served without, as by a broker that has no room
- * for another.
  */
 export const handleFetch = (state: ClusterState, context: RequestContext, request: Request): Reply<Response> => {
-  if (request.sessionEpoch > 0) {
-    return Reply.respond<Response>({ errorCode: errorCode.FetchSessionIdNotFound, responses: [] })
-  }
-  const topics = topicFetches(state, context, request)
+  const session = context.broker.fetchSessions.begin(request, context.now)
+  if (typeof session === "number") return Reply.respond<Response>({ errorCode: session, responses: [] })
+  const topics = topicFetches(state, context, session.partitions)
   const first = read(state, request, topics)
   const partitions = topics.flatMap((topic) => topic.partitions)
   const minBytes = Math.min(request.minBytes, request.maxBytes)
   const hasNothingToWaitFor = request.maxWaitMs <= 0 || partitions.every((partition) => partition.isMissing)
-  if (hasNothingToWaitFor || first.hasError || first.bytes >= minBytes) return Reply.respond(first.response)
+  if (hasNothingToWaitFor || first.hasError || first.isRedirect || first.bytes >= minBytes) {
+    return Reply.respond(session.answer(first.response, context.now))
+  }
 
   const reply = new Reply<Response>()
   const stops: Array<() => void> = []
@@ -204,7 +254,7 @@ export const handleFetch = (state: ClusterState, context: RequestContext, reques
   }
   const answer = () => {
     stopWaiting()
-    reply.respond(read(state, request, topics).response)
+    reply.respond(session.answer(read(state, request, topics).response, context.now))
   }
   const answerIfEnough = () => {
     let available = 0

@@ -9,7 +9,12 @@ import { noLeader, noTopicId, type Partition, type Topic } from "./topic.ts"
 export const clusterId = "sluice-memory-cluster0"
 
 /** How brokers are named in responses. */
-export const nodeOf = (broker: Broker) => ({ nodeId: broker.id, host: broker.host, port: broker.port })
+export const nodeOf = (broker: Broker) => ({
+  nodeId: broker.id,
+  host: broker.host,
+  port: broker.port,
+  rack: broker.rack ?? null
+})
 
 const describePartition = (state: ClusterState, partition: Partition) => ({
   errorCode: partition.leader === noLeader ? errorCode.LeaderNotAvailable : errorCode.None,

@@ -2,6 +2,7 @@ import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/pr
 
 import type { ClusterConfig } from "./config.ts"
 import type { ClusterObserver } from "./event.ts"
+import type { FetchSessions } from "./fetchSession.ts"
 import type { Group } from "./group.ts"
 import { type Timer, Timers } from "./timers.ts"
 import { type Partition, Topics } from "./topic.ts"
@@ -11,6 +12,8 @@ export interface BrokerSpec {
   readonly id: number
   readonly host: string
   readonly port: number
+  /** `broker.rack`; none by default. */
+  readonly rack?: string | undefined
 }
 
 /** A broker and how it is. */
@@ -21,6 +24,7 @@ export interface Broker extends BrokerSpec {
   isHung: boolean
   /** It is out of the cluster: dead, or hung for too long. */
   isFenced: boolean
+  readonly fetchSessions: FetchSessions
 }
 
 /** The topic whose partitions' leaders coordinate the groups. */

@@ -224,7 +224,7 @@ export class Link {
     const serve = () => network.handle(this.brokerId, request)
     const reply = treatment?.error === undefined
       ? serve()
-      : Reply.settled(refuse(request, treatment.error, () => serve().answer!))
+      : Reply.settled(refuse(network.whole(this.brokerId, request), treatment.error, () => serve().answer!))
     this.serving = { exchange, reply, treatment }
     if (reply.answer !== undefined) return
     if (this.hasClientLeft) return this.endBroker()

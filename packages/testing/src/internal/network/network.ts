@@ -1,3 +1,5 @@
+import type { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
+import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
 import type { BrokerAddress } from "@sluice/kafka/Transport"
 
 import type { LinkMatch } from "../../Fault.ts"
@@ -192,6 +194,13 @@ export class Network {
   /** For {@link Link}: has the cluster serve a request. */
   handle(brokerId: number, request: ReadRequest): Reply<unknown> {
     return this.cluster.handle({ ...request, brokerId }, this.time) as Reply<unknown>
+  }
+
+  /** For {@link Link}: a request with all that it is for, which its broker may know from earlier ones. */
+  whole(brokerId: number, request: ReadRequest): ReadRequest {
+    return request.api.name === "Fetch"
+      ? { ...request, body: this.cluster.wholeFetch(request.body as RequestOf<typeof Fetch>, brokerId) }
+      : request
   }
 
   /** For {@link Link}: the number of the next exchange. */

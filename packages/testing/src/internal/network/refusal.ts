@@ -18,6 +18,7 @@ import type { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import type { SyncGroup } from "@sluice/kafka/internal/protocol/api/syncGroup"
 import type { AnyApi, RequestOf, ResponseInput } from "@sluice/kafka/internal/protocol/field"
 
+import { errorCode as errorCodes } from "../cluster/errorCode.ts"
 import type { Answer } from "../cluster/reply.ts"
 import { noTopicId } from "../cluster/topic.ts"
 import type { ReadRequest } from "./frames.ts"
@@ -34,9 +35,16 @@ const produce: Refusal<typeof Produce> = ({ topicData }, errorCode) => ({
   }))
 })
 
+/** Of the whole session, not of a partition. */
+const fetchSessionErrors: ReadonlySet<number> = new Set([
+  errorCodes.FetchSessionIdNotFound,
+  errorCodes.InvalidFetchSessionEpoch,
+  errorCodes.FetchSessionTopicIdError
+])
+
 const fetch: Refusal<typeof Fetch> = ({ topics }, errorCode) => ({
-  errorCode: 0,
-  responses: topics.map(({ partitions, topic, topicId }) => ({
+  errorCode: fetchSessionErrors.has(errorCode) ? errorCode : 0,
+  responses: fetchSessionErrors.has(errorCode) ? [] : topics.map(({ partitions, topic, topicId }) => ({
     topic,
     topicId,
     partitions: partitions.map(({ partition }) => ({

@@ -41,7 +41,7 @@ const finiteMillis = (what: string, duration: Duration.DurationInput): number =>
 /** Makes a cluster, and the network to it, which live in the time of the clock until the scope closes. */
 export const make = (options: WorldOptions = {}): Effect.Effect<World, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const { brokers = 1, config, observer, seed = 0, topics = {} } = options
+    const { brokers = 1, config, observer, racks, seed = 0, topics = {} } = options
     const latency = finiteMillis("A latency", options.latency ?? 0)
     const jitter = finiteMillis("A jitter", options.jitter ?? 0)
     const replicationDelayMs = finiteMillis("A replication delay", options.replicationDelay ?? 0)
@@ -54,7 +54,8 @@ export const make = (options: WorldOptions = {}): Effect.Effect<World, never, Sc
       Array.from({ length: brokers }, (_, index) => ({
         id: index + 1,
         host: `broker-${index + 1}.memory`,
-        port: 9092
+        port: 9092,
+        rack: racks?.[index]
       })),
       {
         replicationDelayMs,
