@@ -54,6 +54,8 @@ export type ClientReasonTag =
   | "LogTruncated"
   /** The caller's store of offsets failed, or gave what is no offset. */
   | "OffsetStoreFailed"
+  /** A fiber of the client died, which is a bug: its consumer does not go on without it. `cause` says why. */
+  | "ClientDefect"
   /** The partition is no longer, or not yet, assigned to this consumer in the record's generation. */
   | "NotAssigned"
 

@@ -1,3 +1,4 @@
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 
 import type { ErrorScope, KafkaErrorProps, Persisted, ProduceError, Reason } from "../KafkaError.ts"
@@ -12,6 +13,15 @@ export const formatAddress = (address: BrokerAddress): string =>
 /** An option or an argument is not valid; nothing was sent. */
 export const invalidArgument = (message: string): FatalError =>
   new FatalError({ reason: { _tag: "InvalidArgument" }, scope: "client", message })
+
+/** A fiber of the client died, and nothing takes its place. */
+export const defect = (owner: string, cause: Cause.Cause<unknown>): FatalError =>
+  new FatalError({
+    reason: { _tag: "ClientDefect" },
+    scope: "client",
+    message: `${owner}: a fiber of the client died: this is a bug`,
+    cause: Cause.squash(cause)
+  })
 
 /** The error of a protocol error code. */
 export const fromCode = (

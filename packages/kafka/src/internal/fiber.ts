@@ -1,8 +1,10 @@
+import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as FiberRef from "effect/FiberRef"
@@ -98,6 +100,12 @@ const logDefect = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R
  */
 export class Fibers {
   readonly #running = new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+  readonly #onDefect: (cause: Cause.Cause<unknown>) => void
+
+  /** `onDefect` hears of one that died. */
+  constructor(onDefect: (cause: Cause.Cause<unknown>) => void = () => {}) {
+    this.#onDefect = onDefect
+  }
 
   /** Starts a fiber. */
   fork<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> {
@@ -105,7 +113,10 @@ export class Fibers {
     return Effect.uninterruptible(
       Effect.map(Effect.forkDaemon(Effect.interruptible(detached(logDefect(self)))), (fiber) => {
         this.#running.add(fiber)
-        fiber.addObserver(() => this.#running.delete(fiber))
+        fiber.addObserver((exit) => {
+          this.#running.delete(fiber)
+          if (Exit.isFailure(exit) && Cause.isDie(exit.cause)) this.#onDefect(exit.cause)
+        })
         return fiber
       })
     )

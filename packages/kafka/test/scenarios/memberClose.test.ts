@@ -1,7 +1,8 @@
 /** A member that closes while its partitions are being moved. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Consumer from "@sluice/kafka/Consumer"
-import { Deferred, Effect, Fiber, Stream } from "effect"
+import type { KafkaError } from "@sluice/kafka/KafkaError"
+import { Deferred, Effect, Fiber, Logger, LogLevel, Stream } from "effect"
 
 import { committed, type Lines, member, range, until, write } from "./reading.ts"
 import { play } from "./story.ts"
@@ -104,6 +105,30 @@ describe("a member that closes", () => {
         assert.strictEqual((yield* committed())[Number(mine)], 1)
       }),
       { cluster: { topics: { lines: 2 } } }
+    )
+  })
+})
+
+describe("a member one of whose fibers dies", () => {
+  it("fails its run with that, instead of standing still", () => {
+    const logger = Logger.make(({ message }) => {
+      if (String(message).includes("generation 1: ")) throw new Error("a logger that throws")
+    })
+    play(
+      Effect.gen(function*() {
+        const { close, consumer } = yield* member()
+        const error = yield* Effect.flip(consumer.run(() => Effect.void)).pipe(
+          Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Error("stands still") })
+        )
+        assert.deepInclude(error, { _tag: "FatalError", scope: "client" })
+        assert.strictEqual((error as KafkaError).reason._tag, "ClientDefect")
+        assert.strictEqual(((error as KafkaError).cause as Error).message, "a logger that throws")
+        assert.strictEqual((yield* consumer.health.get).status, "failed")
+        yield* close
+      }).pipe(
+        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+        Logger.withMinimumLogLevel(LogLevel.Debug)
+      )
     )
   })
 })

@@ -6,6 +6,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
+import { cancelable } from "../fiber.ts"
 import type { Membership } from "../kernel/assignmentDiff.ts"
 import {
   acked,
@@ -114,12 +115,13 @@ export class Committer {
 
   /** Commits what is settled, and waits until these are. Fails where a partition is no longer owned. */
   commit(targets: ReadonlyArray<CommitTarget>): Effect.Effect<void, KafkaError> {
-    return Effect.async((resume) => {
+    return cancelable((resume) => {
       const waiter: Waiter = { targets, resume }
-      if (this.#settled(waiter)) return
-      this.#waiters.add(waiter)
-      this.request()
-      return Effect.sync(() => this.#waiters.delete(waiter))
+      if (!this.#settled(waiter)) {
+        this.#waiters.add(waiter)
+        this.request()
+      }
+      return () => this.#waiters.delete(waiter)
     })
   }
 
@@ -232,17 +234,15 @@ export class Committer {
         committedMetadata: metadata
       })
     }
-    return Effect.flatMap(
-      this.#context.coordinator.connection(this.#context.pool),
-      (connection) =>
-        connection.request(OffsetCommit, {
-          groupId: this.#context.group.groupId,
-          groupInstanceId: this.#context.group.groupInstanceId,
-          generationIdOrMemberEpoch: membership.generationId,
-          memberId: membership.memberId,
-          topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))
-        })
-    )
+    const { coordinator, group, pool } = this.#context
+    return Effect.flatMap(coordinator.connection(pool), (connection) =>
+      connection.request(OffsetCommit, {
+        groupId: group.groupId,
+        groupInstanceId: group.groupInstanceId,
+        generationIdOrMemberEpoch: membership.generationId,
+        memberId: membership.memberId,
+        topics: Array.from(topics, ([name, partitions]) => ({ name, partitions }))
+      }))
   }
 
   #allFailed(batch: ReadonlyArray<CommitTarget>, error: KafkaError): Failures {

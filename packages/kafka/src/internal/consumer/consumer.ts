@@ -13,7 +13,7 @@ import type * as Topic from "../../Topic.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
-import { closed, invalidArgument } from "../errors.ts"
+import { closed, defect, invalidArgument } from "../errors.ts"
 import { bounded, Fibers, inContext, once } from "../fiber.ts"
 import { topicPartitionKey } from "../kernel/topicPartition.ts"
 import { consumerTypeId } from "../typeIds.ts"
@@ -78,7 +78,8 @@ class GroupConsumer {
   readonly #source: Source
   readonly #member: GroupMember
   readonly #committer: Committer
-  readonly #fibers = new Fibers()
+  /** None does another one's work: without one of them the consumer would stand still. */
+  readonly #fibers = new Fibers((cause) => this.#source.delivery.stop(defect("Consumer", cause)))
   readonly #owned: Map<string, AssignedPartition>
   readonly #sight: Sight
   #run: Run | undefined
