@@ -116,6 +116,30 @@ describe("the health of a producer", () => {
     )
   })
 
+  it("as a stream ends when the producer does, with what it is then; and has that afterwards", () => {
+    play(Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const scope = yield* Scope.make()
+      const producer = yield* Scope.extend(Producer.make({ closeTimeout: "3 seconds" }), scope)
+      yield* producer.send(line("0"))
+      const changes = yield* producer.health.changes.pipe(
+        Stream.map(({ partitions }) => partitions.length),
+        Stream.runCollect,
+        Effect.fork
+      )
+      yield* cluster.pauseBroker(1)
+      const sending = yield* Effect.fork(Effect.either(producer.send(line("1"))))
+      yield* Effect.sleep("5 seconds")
+      const before = yield* Clock.currentTimeMillis
+      yield* Scope.close(scope, Exit.void)
+      yield* Fiber.join(sending)
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Fiber.join(changes)), [0, 1, 0])
+      assert.isAtMost((yield* Clock.currentTimeMillis) - before, 3100)
+      assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Stream.runCollect(producer.health.changes)), [well])
+      yield* cluster.resumeBroker(1)
+    }))
+  })
+
   it("as a stream has what it is now, each change of the trouble, and ends with the producer", () => {
     play(Effect.gen(function*() {
       const cluster = yield* MemoryCluster

@@ -1,3 +1,7 @@
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+
 import type { BrokerTrouble, Health, PartitionTrouble } from "../../Producer.ts"
 import type { Accumulator } from "../kernel/accumulator.ts"
 import type { PartitionBuffer } from "../kernel/partitionBuffer.ts"
@@ -38,8 +42,28 @@ const troubleOf = <Entry>({ batches, lastError, leader, partition, topic }: Part
     : undefined
 }
 
+/** How often {@link healthChanges} looks. */
+const interval = "1 second"
+
+/** The health as it is, whenever the trouble is another one, and as it is when `hasEnded` opens. */
+export const healthChanges = (health: Effect.Effect<Health>, hasEnded: Effect.Latch): Stream.Stream<Health> =>
+  Stream.suspend(() => {
+    const look: Effect.Effect<boolean> = Effect.map(Effect.timeoutOption(hasEnded.await, interval), Option.isSome)
+    return Stream.unfoldEffect(
+      "begin" as "begin" | "goOn" | "end",
+      (at) =>
+        at === "end"
+          ? Effect.succeedNone
+          : Effect.zipWith(
+            at === "begin" ? Effect.succeed(false) : look,
+            health,
+            (isLast, value) => Option.some([value, isLast ? "end" as const : "goOn" as const] as const)
+          )
+    ).pipe(Stream.changesWith(sameTrouble))
+  })
+
 /** Whether the same partitions and brokers are in trouble, for the same reasons. */
-export const sameTrouble = (a: Health, b: Health): boolean => summary(a) === summary(b)
+const sameTrouble = (a: Health, b: Health): boolean => summary(a) === summary(b)
 
 const summary = ({ brokers, partitions }: Health): string =>
   JSON.stringify([

@@ -37,7 +37,7 @@ import { producerTypeId } from "../typeIds.ts"
 import { Deliveries } from "./deliveries.ts"
 import { DeliveryStream } from "./deliveryStream.ts"
 import { Entry, type Tracking } from "./entry.ts"
-import { healthOf, sameTrouble } from "./health.ts"
+import { healthChanges, healthOf } from "./health.ts"
 import { parse, type ProducerSettings } from "./options.ts"
 import { AllCompletion, type BatchOutcome, type Completion, SingleCompletion, StreamCompletion } from "./outcome.ts"
 import { prepare, type Unserialized } from "./prepare.ts"
@@ -70,9 +70,6 @@ interface Waiting {
 
 /** How many chunks of a pipe are on their way at a time. */
 const chunksInPipe = 16
-
-/** How often {@link ProducerEngine.health} looks for changes. */
-const healthInterval = "1 second"
 
 /** How many records one call accepts before others get a turn. */
 const recordsPerTurn = 2048
@@ -140,6 +137,7 @@ export class ProducerEngine<C> implements Producer<C> {
   /** Brokers that the sender cannot reach. */
   unreachable: () => ReadonlyArray<BrokerTrouble> = () => []
   #state: "open" | "closing" | "closed" = "open"
+  readonly #hasEnded = Effect.unsafeMakeLatch(false)
   /** To be sent away at close. */
   readonly #waiting = new Set<Waiting>()
   readonly #flushes = new Set<{ readonly left: Set<Batch<Entry>>; readonly done: () => void }>()
@@ -298,14 +296,7 @@ export class ProducerEngine<C> implements Producer<C> {
     })
   )
 
-  readonly health: Observed<Health> = {
-    get: this.#health,
-    changes: Stream.tick(healthInterval).pipe(
-      Stream.takeWhile(() => this.#state !== "closed"),
-      Stream.mapEffect(() => this.#health),
-      Stream.changesWith(sameTrouble)
-    )
-  }
+  readonly health: Observed<Health> = { get: this.#health, changes: healthChanges(this.#health, this.#hasEnded) }
 
   #enqueue(
     record: AnyRecord,
@@ -604,6 +595,7 @@ export class ProducerEngine<C> implements Producer<C> {
             : Effect.logError(`producer closing: ${deliveries.unhandled} reports were not handled in time`)
           yield* workers.interruptAll("1 second")
         }
+        this.#hasEnded.unsafeOpen()
         yield* Effect.logDebug("producer closed")
       })
     )
