@@ -332,9 +332,10 @@ export interface ReportingProducer<in out C = never> extends Producer<C> {
    * Ends when the producer is closed and all reports are given, so its fiber must
    * outlive the producer's scope: with `Effect.forkScoped` in that scope it would
    * be interrupted first, and then closing waits for it no more. What a subscriber
-   * sends in its own fiber does not wait for reports to be taken; what it sends in
-   * others, as `Stream.mapEffect` with a concurrency does, does wait, and must not
-   * be what is to take them.
+   * sends while it has a chunk in hand, in its own fiber or in those that it starts
+   * for it, does not wait for reports to be taken. With `Stream.mapEffect` and a
+   * concurrency it may have asked for the next chunk: then that does wait, and must
+   * not be what is to take them.
    *
    * @example
    * ```ts

@@ -212,6 +212,61 @@ describe("deliveries", () => {
     )
   })
 
+  it("may send in fibers that it starts for it: with a timeout, beside one another", () => {
+    play(Effect.gen(function*() {
+      const { close, producer } = yield* open({ deliveries: { maxPending: 2 } })
+      const again = (id: number) => producer.send(line("again"), { correlation: id })
+      const fiber = yield* producer.deliveries.pipe(
+        Stream.runForEach(({ correlation: id }) =>
+          id! < 100
+            ? Effect.all([Effect.timeout(again(id! + 100), "1 minute"), again(id! + 200)], { concurrency: "unbounded" })
+            : Effect.void
+        ),
+        Effect.fork
+      )
+      const others = yield* Effect.fork(
+        Effect.forEach(count(20), (value, i) => producer.enqueue(line(value), { correlation: i }), {
+          concurrency: "unbounded"
+        })
+      )
+      yield* Fiber.join(others)
+      yield* close
+      yield* Fiber.join(fiber)
+      assert.lengthOf(yield* values(), 60)
+    }))
+  })
+
+  it("holds up what another fiber sends, also one that it started for what it had in hand before", () => {
+    play(Effect.gen(function*() {
+      const { close, producer } = yield* open({ deliveries: { maxPending: 2 } })
+      let later: Fiber.RuntimeFiber<unknown, unknown> | undefined
+      yield* producer.send(line("0"))
+      yield* producer.send(line("1"))
+      const gate = yield* Deferred.make<void>()
+      let taken = 0
+      yield* producer.deliveries.pipe(
+        Stream.rechunk(1),
+        Stream.runForEach(() =>
+          Effect.gen(function*() {
+            if (taken++ === 0) {
+              later = yield* Effect.forkDaemon(Effect.zipRight(Effect.sleep("5 seconds"), producer.send(line("3"))))
+            }
+            if (taken > 2) yield* Deferred.await(gate)
+          })
+        ),
+        Effect.forkScoped
+      )
+      yield* Effect.sleep("1 second")
+      yield* producer.enqueue(line("2"))
+      yield* producer.enqueue(line("2"))
+      yield* Effect.sleep("10 seconds")
+      assert.isTrue(Option.isNone(yield* Fiber.poll(later!)))
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(later!)
+      yield* close
+    }))
+  })
+
   it("may send in its own fiber, with every report taken up, and while the producer closes", () => {
     play(Effect.gen(function*() {
       const { close, producer } = yield* open({ deliveries: { maxPending: 2 } })

@@ -1,6 +1,7 @@
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 
@@ -8,6 +9,9 @@ import type { FatalError } from "../../KafkaError.ts"
 import type { Report } from "../../Producer.ts"
 import { invalidArgument } from "../errors.ts"
 import { cancelable } from "../fiber.ts"
+
+/** The reports that a fiber has taken, or the fiber that started it. */
+const inHand = FiberRef.unsafeMake<object | undefined>(undefined)
 
 /** The most reports that one pull gives. */
 const maxChunk = 1024
@@ -22,8 +26,8 @@ export class DeliveryStream<C> {
   #queue: Array<Report<C>> = []
   #inHand = 0
   #subscriber: "none" | "present" | "left" = "none"
-  /** That of the last pull. */
-  #fiber: Fiber.RuntimeFiber<any, any> | undefined
+  /** What is in hand, for the fibers that have it. */
+  #chunk: object | undefined
   #hasEnded = false
   #wake: (() => void) | undefined
   readonly #drained = new Set<() => void>()
@@ -38,9 +42,9 @@ export class DeliveryStream<C> {
     return this.#queue.length + this.#inHand
   }
 
-  /** Whether a fiber has reports in hand, so that what it sends must not wait for them. */
+  /** Whether a fiber has reports in hand, or was started by one for them, so that what it sends must not wait for them. */
   isInside(fiber: Fiber.RuntimeFiber<any, any>): boolean {
-    return this.#inHand > 0 && fiber === this.#fiber
+    return this.#inHand > 0 && fiber.getFiberRef(inHand) === this.#chunk
   }
 
   push(_partition: object, report: Report<C>): void {
@@ -62,13 +66,13 @@ export class DeliveryStream<C> {
     return () => this.#drained.delete(done)
   })
 
-  readonly #pull: Effect.Effect<Chunk.Chunk<Report<C>>, Option.Option<never>> = Effect.withFiberRuntime((fiber) => {
-    this.#fiber = fiber
+  readonly #pull: Effect.Effect<Chunk.Chunk<Report<C>>, Option.Option<never>> = Effect.suspend(() => {
     this.#settle()
     if (this.#queue.length > 0) {
       const reports = this.#queue.splice(0, maxChunk)
       this.#inHand = reports.length
-      return Effect.succeed(Chunk.unsafeFromArray(reports))
+      this.#chunk = {}
+      return Effect.as(FiberRef.set(inHand, this.#chunk), Chunk.unsafeFromArray(reports))
     }
     if (this.#hasEnded) return Effect.fail(Option.none())
     return Effect.zipRight(this.#more, this.#pull)
@@ -95,7 +99,6 @@ export class DeliveryStream<C> {
       () =>
         Effect.sync(() => {
           this.#subscriber = "left"
-          this.#fiber = undefined
           this.#settle()
         })
     ),
