@@ -113,6 +113,59 @@ const stored = (partitions: ReadonlyArray<Consumer.TopicPartition>) =>
       return offset === undefined ? [] : [{ topic, partition, offset }]
     }))
 
+describe("a seek in onAssigned", () => {
+  /** A member that begins each partition at an offset of its own choice. */
+  const seeking = (to: number, options: Partial<Consumer.ConsumerOptions<typeof Lines>> = {}) =>
+    Effect.gen(function*() {
+      const made: { consumer?: Consumer.Consumer<typeof Lines> } = {}
+      const { close, consumer } = yield* member<typeof Lines>({
+        ...options,
+        onAssigned: (partitions) =>
+          Effect.forEach(partitions, (each) => Effect.suspend(() => made.consumer!.seek(each, { offset: to })))
+      })
+      made.consumer = consumer
+      return { close, consumer }
+    })
+
+  it("SA-C16: to what is committed already is read and committed again, as a seek at any other time", () => {
+    play(
+      Effect.gen(function*() {
+        yield* tenWritten
+        const before = yield* member()
+        yield* before.consumer.records.pipe(Stream.take(10), Stream.run(before.consumer.commitSink))
+        yield* before.close
+        assert.deepStrictEqual(yield* committed(), { 0: 10 })
+        const { close, consumer } = yield* seeking(2)
+        const again = yield* consumer.records.pipe(
+          Stream.take(3),
+          Stream.tap((record) => consumer.commit(record)),
+          Stream.runCollect
+        )
+        assert.deepStrictEqual(Array.from(again, ({ value }) => Number(value)), [2, 3, 4])
+        assert.deepStrictEqual(yield* committed(), { 0: 5 })
+        yield* close
+      }),
+      one
+    )
+  })
+
+  it("SA-C16: takes the place of the policy: nothing is looked up for that, and nothing told of it", () => {
+    for (const reset of ["fail", "latest"] as const) {
+      play(
+        Effect.gen(function*() {
+          yield* tenWritten
+          const { consumer } = yield* seeking(7, { reset })
+          const events: Array<string> = []
+          yield* Effect.fork(Stream.runForEach(consumer.events, ({ _tag }) => Effect.sync(() => events.push(_tag))))
+          assert.deepStrictEqual(yield* next(consumer.records, 3), [7, 8, 9])
+          assert.notInclude(events, "PositionReset")
+        }),
+        one
+      )
+    }
+  })
+})
+
 describe("a store of offsets", () => {
   it("SA-C3: says where partitions without a group start, and goes on from there exactly once", () => {
     play(

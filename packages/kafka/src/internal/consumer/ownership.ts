@@ -80,18 +80,27 @@ export class Ownership {
     const { cluster, committer, coordinator, fetch, group, sight, source } = this.#context
     const { delivery, fetcher, lookups } = source
     const { load, otherwise } = fetch.start
-    const startAt = (partition: AssignedPartition, found: KnownPosition, committed: number | null, atEnd = false) => {
+    const whose = load === undefined ? `group ${group.groupId}` : "the store"
+    const startAt = (partition: AssignedPartition, position: KnownPosition, committed: number | null) => {
       if (partition.status !== "active") return
-      partition.start(partition.sought ?? found, committed)
-      if (atEnd && partition.sought === undefined) {
-        // Else a restart before the first commit would skip what came meanwhile.
-        partition.settle(found.offset)
-        committer.request()
-      }
+      const { sought } = partition
+      // After a seek everything is committed again as it is processed, also where that is before the last commit.
+      if (sought === undefined) partition.start(position, committed)
+      else partition.start(sought, null)
       sight.onProgress()
       delivery.add(partition)
       fetcher.add(partition)
       this.#context.run()?.start(partition)
+    }
+    const startByPolicy = (partition: AssignedPartition, found: FoundPosition) => {
+      startAt(partition, found, null)
+      if (found.atEnd) {
+        // Else a restart before the first commit would skip what came meanwhile.
+        partition.settle(found.offset)
+        committer.request()
+      }
+      sight.onReset(noOffsetReset(partition, found))
+      return logNoOffset(partition, found, otherwise, whose)
     }
     return Effect.gen(function*() {
       const known = yield* (load === undefined
@@ -102,18 +111,18 @@ export class Ownership {
         if (position !== undefined) {
           return Effect.sync(() => startAt(partition, position, load === undefined ? position.offset : null))
         }
-        const whose = load === undefined ? `group ${group.groupId}` : "the store"
-        // A partition whose leader does not answer holds up no other.
+        // A partition whose leader does not answer holds up no other. Where the application has sought, no policy decides.
         const start: Effect.Effect<FoundPosition | undefined, KafkaError> = Effect.suspend(() =>
-          partition.status === "active"
+          partition.status === "active" && partition.sought === undefined
             ? startOtherwise(cluster, lookups, partition, fetch, otherwise, whose)
             : Effect.succeed(undefined)
         )
         return Effect.flatMap(untilFatal(cluster.settings, start), (found) => {
-          if (found === undefined) return Effect.void
-          startAt(partition, found, null, found.atEnd)
-          sight.onReset(noOffsetReset(partition, found))
-          return logNoOffset(partition, found, otherwise, whose)
+          if (partition.status !== "active") return Effect.void
+          const { sought } = partition
+          if (sought === undefined && found !== undefined) return startByPolicy(partition, found)
+          if (sought !== undefined) startAt(partition, sought, null)
+          return Effect.void
         })
       }, { concurrency: "unbounded", discard: true })
     })
