@@ -170,6 +170,42 @@ describe("an effectful serde of a consumer", () => {
     }))
   })
 
+  it("gets its turn beside a topic that always has more", () => {
+    play(
+      Effect.gen(function*() {
+        const { topic } = reader()
+        const plain = Topic.make("plain", { key: Serde.string, value: Serde.string })
+        yield* write(["0", "1"])
+        yield* Effect.scoped(
+          Effect.flatMap(
+            Producer.make(),
+            (producer) =>
+              Effect.forEach(Array.from({ length: 50 }), () => producer.send(plain.record({ key: null, value: "x" })))
+          )
+        )
+        const consumer = yield* Consumer.make({ groupId: "group", topics: [plain, topic] })
+        // So that all that there is was fetched before the first is asked for.
+        yield* Effect.sleep("10 seconds")
+        const seen: Array<string> = []
+        yield* consumer.records.pipe(
+          Stream.mapChunksEffect((chunk) =>
+            Effect.as(
+              Effect.sleep("10 millis"),
+              Chunk.map(chunk, ({ topic }) => {
+                seen.push(topic)
+                return topic
+              })
+            )
+          ),
+          Stream.take(52),
+          Stream.runDrain
+        )
+        assert.include(seen.slice(0, 10), "lines")
+      }),
+      { cluster: { topics: { lines: 1, plain: 1 } } }
+    )
+  })
+
   it("that hangs in one partition holds up no other, in a stream and in a run", () => {
     play(
       Effect.gen(function*() {

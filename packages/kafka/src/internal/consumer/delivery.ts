@@ -169,7 +169,9 @@ export class Delivery {
     }
     if (this.#state !== "open") return Effect.fail(this.#end)
     const { version } = this.#changed
+    // Started also beside what is given at once, or one that always has something would leave them no turn.
     const decodings: Array<Effect.Effect<void>> = []
+    const started = () => Effect.all(decodings, { discard: true })
     for (const partition of this.#partitions.values()) {
       const chunk = this.#takeFrom(partition)
       if (chunk === undefined) continue
@@ -183,10 +185,10 @@ export class Delivery {
       this.#partitions.set(partition.key, partition)
       this.#pulled = partition
       this.#inHand.add(partition)
-      return Effect.succeed(chunk)
+      return decodings.length === 0 ? Effect.succeed(chunk) : Effect.as(started(), chunk)
     }
     const again = Effect.zipRight(this.#changed.wait(version), this.pull)
-    return decodings.length === 0 ? again : Effect.zipRight(Effect.all(decodings, { discard: true }), again)
+    return decodings.length === 0 ? again : Effect.zipRight(started(), again)
   })
 
   /**
