@@ -2,16 +2,22 @@
 import { connect } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 
+import { ConsumerProtocolAssignment, decodeVersioned } from "@sluice/kafka/internal/protocol/api/consumerProtocol"
 import { CreatePartitions } from "@sluice/kafka/internal/protocol/api/createPartitions"
 import { CreateTopics } from "@sluice/kafka/internal/protocol/api/createTopics"
+import { DeleteRecords } from "@sluice/kafka/internal/protocol/api/deleteRecords"
 import { DeleteTopics } from "@sluice/kafka/internal/protocol/api/deleteTopics"
+import { FindCoordinator } from "@sluice/kafka/internal/protocol/api/findCoordinator"
 import { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
+import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
 import { byteLength, decodeResponse, encodeRequest } from "@sluice/kafka/internal/protocol/codec"
 import {
   type AnyApi,
   api,
   array,
   arrayOf,
+  bool,
+  bytes,
   int8,
   int16,
   int32,
@@ -88,6 +94,33 @@ const AlterPartitionReassignments = api({
   }
 })
 
+const DescribeGroups = api({
+  key: 15,
+  name: "DescribeGroups",
+  versions: [5, 5],
+  flexible: 5,
+  request: { groups: array(string), includeAuthorizedOperations: bool },
+  response: {
+    throttleTimeMs: int32,
+    groups: arrayOf({
+      errorCode: int16,
+      groupId: string,
+      groupState: string,
+      protocolType: string,
+      protocolData: string,
+      members: arrayOf({
+        memberId: string,
+        groupInstanceId: string.nullable(),
+        clientId: string,
+        clientHost: string,
+        memberMetadata: bytes,
+        memberAssignment: bytes
+      }),
+      authorizedOperations: int32
+    })
+  }
+})
+
 const patience = 60_000
 const timeoutMs = 5_000
 
@@ -156,6 +189,16 @@ export interface PartitionState {
   readonly inSync: ReadonlyArray<number>
 }
 
+/** A consumer group, as its coordinator has it. */
+export interface GroupState {
+  /** Such as `Stable`, `PreparingRebalance` and `Empty`. */
+  readonly state: string
+  /** The assignor that its members agreed on; empty while there is none. */
+  readonly assignor: string
+  /** What each member has, by its client id. */
+  readonly members: ReadonlyMap<string, ReadonlyArray<{ readonly topic: string; readonly partition: number }>>
+}
+
 /** How a topic is to be made: with its replicas, of which the first is to lead. */
 export interface TopicPlan {
   readonly replicas: ReadonlyArray<ReadonlyArray<number>>
@@ -190,6 +233,13 @@ export const operator = (addresses: ReadonlyArray<string>) => {
     })).sort((one, other) => one.partition - other.partition)
   }
 
+  const addressOf = async (id: number): Promise<string> => {
+    const { brokers } = await askAny(Metadata, 9, { topics: [], allowAutoTopicCreation: false })
+    const found = brokers.find(({ nodeId }) => nodeId === id)
+    if (found === undefined) throw new Error(`There is no broker ${id}`)
+    return `${found.host}:${found.port}`
+  }
+
   /** Waits until each of these brokers sees the topic as it should be. */
   const everywhere = async (
     what: string,
@@ -204,6 +254,13 @@ export const operator = (addresses: ReadonlyArray<string>) => {
       })
     }
   }
+
+  const coordinatorOf = (groupId: string): Promise<{ readonly id: number; readonly address: string }> =>
+    until(`group ${groupId} has a coordinator`, async () => {
+      const { coordinators: [found] } = await askAny(FindCoordinator, 4, { keyType: 0, coordinatorKeys: [groupId] })
+      check("FindCoordinator", found!.errorCode)
+      return { id: found!.nodeId, address: `${found!.host}:${found!.port}` }
+    })
 
   const isWhole = ({ inSync, leader, replicas }: PartitionState): boolean =>
     leader !== -1 && inSync.length === replicas.length
@@ -308,6 +365,61 @@ export const operator = (addresses: ReadonlyArray<string>) => {
           for (const { errorCode } of partitionResult) check("ElectLeaders", errorCode, [0, electionNotNeeded])
         }
         return true
+      })
+    },
+
+    /** Deletes the records of a partition that are before an offset. */
+    deleteRecords: (topic: string, partition: number, offset: number): Promise<void> =>
+      until(`the records before ${topic}-${partition}/${offset} are deleted`, async () => {
+        const state = await until(`topic ${topic}`, () => partitionsOf(addresses[turn++ % addresses.length]!, topic))
+        const leader = state.find((each) => each.partition === partition)!.leader
+        const { topics: [answer] } = await ask(await addressOf(leader), DeleteRecords, 2, {
+          topics: [{ name: topic, partitions: [{ partitionIndex: partition, offset }] }],
+          timeoutMs
+        })
+        check("DeleteRecords", answer!.partitions[0]!.errorCode)
+        return true
+      }).then(() => {}),
+
+    /** The broker that coordinates a group. */
+    coordinator: async (groupId: string): Promise<number> => (await coordinatorOf(groupId)).id,
+
+    /** What a group has committed of a topic, by partition. */
+    committed: (groupId: string, topic: string, partitions: number): Promise<ReadonlyMap<number, number>> =>
+      until(`the offsets of group ${groupId}`, async () => {
+        const { groups: [answer] } = await ask((await coordinatorOf(groupId)).address, OffsetFetch, 8, {
+          groups: [{ groupId, topics: [{ name: topic, partitionIndexes: [...Array(partitions).keys()] }] }],
+          requireStable: false
+        })
+        check("OffsetFetch", answer!.errorCode)
+        const found = answer!.topics[0]!.partitions.filter(({ committedOffset }) => Number(committedOffset) >= 0)
+        return new Map(found.map(({ committedOffset, partitionIndex }) => [partitionIndex, Number(committedOffset)]))
+      }),
+
+    /** Waits until a group is as it should be. */
+    group: (what: string, groupId: string, isSo: (group: GroupState) => boolean): Promise<GroupState> => {
+      let seen: GroupState | undefined
+      return until(what, async () => {
+        const { groups: [answer] } = await ask((await coordinatorOf(groupId)).address, DescribeGroups, 5, {
+          groups: [groupId],
+          includeAuthorizedOperations: false
+        })
+        check("DescribeGroups", answer!.errorCode)
+        seen = {
+          state: answer!.groupState,
+          assignor: answer!.protocolData,
+          members: new Map(answer!.members.map(({ clientId, memberAssignment }) => [
+            clientId,
+            memberAssignment.length === 0
+              ? []
+              : decodeVersioned(ConsumerProtocolAssignment, memberAssignment).value.assignedPartitions.flatMap((
+                { partitions, topic }
+              ) => partitions.map((partition) => ({ topic, partition })))
+          ]))
+        }
+        return isSo(seen) ? seen : undefined
+      }).catch((error: unknown) => {
+        throw new Error(`${what}: ${JSON.stringify({ ...seen, members: [...seen?.members ?? []] })}`, { cause: error })
       })
     },
 

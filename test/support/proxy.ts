@@ -9,6 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 /** A request or a response on its way. */
 export interface Frame {
   readonly direction: "request" | "response"
+  /** Of all connections of the proxy, in the order in which they were made. */
+  readonly connection: number
   /** Of a response: those of its request. */
   readonly apiKey: number
   readonly apiVersion: number
@@ -116,7 +118,7 @@ export const startProxy = async (): Promise<Proxy> => {
       client.destroy()
       return
     }
-    opened++
+    const connection = opened++
     open++
     const broker = connect({ host, port: Number(port), allowHalfOpen: true, noDelay: true })
     for (const [socket, other] of [[client, broker], [broker, client]] as const) {
@@ -129,13 +131,13 @@ export const startProxy = async (): Promise<Proxy> => {
     void pump(client, broker, (bytes) => {
       const api = { apiKey: bytes.readInt16BE(4), apiVersion: bytes.readInt16BE(6) }
       unanswered.set(bytes.readInt32BE(8), api)
-      return proxy.rule({ direction: "request", ...api, bytes })
+      return proxy.rule({ direction: "request", connection, ...api, bytes })
     })
     void pump(broker, client, (bytes) => {
       const correlationId = bytes.readInt32BE(4)
       const api = unanswered.get(correlationId) ?? { apiKey: -1, apiVersion: -1 }
       unanswered.delete(correlationId)
-      return proxy.rule({ direction: "response", ...api, bytes })
+      return proxy.rule({ direction: "response", connection, ...api, bytes })
     })
   })
   await new Promise<void>((resolve, reject) => {
