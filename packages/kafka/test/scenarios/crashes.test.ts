@@ -227,6 +227,11 @@ describe("a coordinator that is killed", () => {
           yield* Effect.sleep("6 seconds")
           assert.notStrictEqual(coordinator, killed)
           yield* cluster.startBroker(killed)
+          // And one that only moves, and answers that it is no coordinator any more.
+          const next = coordinator
+          yield* cluster.moveCoordinator("group")
+          yield* Effect.sleep("4 seconds")
+          assert.notStrictEqual(coordinator, next)
           yield* Fiber.join(writing)
           const all = () => members.flatMap(({ handled }) => handled)
           yield* until("all", () => new Set(all()).size === 600)
