@@ -56,6 +56,8 @@ export interface KafkaOptions {
   readonly advertised?: ReadonlyArray<string>
   /** Heap of each broker, as `-Xmx` takes it; `512m` by default, `384m` with three brokers. */
   readonly heap?: string
+  /** `broker.rack` of each broker; none by default. */
+  readonly racks?: ReadonlyArray<string>
   /** Settings of the brokers that win over those of the tests. */
   readonly properties?: Readonly<Record<string, string | number | boolean>>
 }
@@ -404,7 +406,9 @@ const tryToStart = async (options: KafkaOptions): Promise<KafkaCluster | "ports 
   try {
     for (const broker of brokers) {
       await mkdir(broker.home, { recursive: true })
-      await writeFile(join(broker.home, "server.properties"), brokerProperties(broker, brokers, stores, properties))
+      const rack = options.racks?.[broker.id - 1]
+      const own = rack === undefined ? properties : { "broker.rack": rack, ...properties }
+      await writeFile(join(broker.home, "server.properties"), brokerProperties(broker, brokers, stores, own))
     }
     await Promise.all(brokers.map((broker) => spawnBroker(broker, version, heap, format)))
     await ready(brokers, count)

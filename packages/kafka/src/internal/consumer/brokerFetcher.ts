@@ -154,7 +154,7 @@ export class BrokerFetcher {
     }
     this.#failures++
     for (const partition of partitions.values()) {
-      if (partition.preferred?.broker === this.#broker) leaders.unprefer(partition)
+      if (partition.preferred?.broker === this.#broker) leaders.avoidReplicas(partition)
     }
     leaders.wantMetadata()
     troubles.add(this.#trouble, this.#failures, error.message)
@@ -191,8 +191,10 @@ export class BrokerFetcher {
   ): Effect.Effect<"records" | "nothing" | "anew", KafkaError> {
     const { cluster: { settings: { maxFrameBytes, requestTimeout } }, leaders, partitions, settings } = this.#context
     const asked = new Map<string, WantedPartition & { readonly assigned: AssignedPartition }>()
+    let { rack } = settings
     for (const { key, maxBytes } of reservation.partitions) {
       const assigned = partitions.get(key)!
+      if (!leaders.mayPrefer(assigned)) rack = ""
       asked.set(key, {
         assigned,
         topic: assigned.topic,
@@ -210,7 +212,7 @@ export class BrokerFetcher {
         minBytes: settings.minBytes,
         maxBytes: Math.max(1, Math.min(reservation.maxBytes, settings.maxBytes, maxFrameBytes - answerOverhead)),
         isolationLevel: settings.readCommitted ? 1 : 0,
-        rackId: settings.rack,
+        rackId: rack,
         ...inSession(this.#session.next(asked))
       },
       {

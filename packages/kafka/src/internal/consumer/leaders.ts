@@ -43,28 +43,43 @@ export class Leaders {
     const { preferred } = partition
     const leader = this.leader(partition)
     if (preferred === undefined) return leader
-    const leaderEpoch = this.leaderEpoch(partition)
-    const isThere = (broker: number): boolean => this.#cluster.address(broker) !== undefined
-    if (
-      !this.needsValidation(partition) && holdsStill(preferred, { leader, leaderEpoch, now: this.#now(), isThere })
-    ) return preferred.broker
-    this.unprefer(partition)
+    if (this.#cluster.address(preferred.broker) === undefined) {
+      this.avoidReplicas(partition)
+      this.wantMetadata()
+      return leader
+    }
+    const view = { leader, leaderEpoch: this.leaderEpoch(partition), now: this.#now() }
+    if (!this.needsValidation(partition) && holdsStill(preferred, view)) return preferred.broker
+    partition.preferred = undefined
+    this.#onMoved()
     return leader
   }
 
   /** The leader, in this epoch, wants the partition to be read from another replica. */
   prefer(partition: AssignedPartition, broker: number, leaderEpoch: number): void {
-    const until = this.#now() + Duration.toMillis(this.#cluster.settings.metadataMaxAge)
-    partition.preferred = { broker, leaderEpoch, until }
+    partition.preferred = { broker, leaderEpoch, until: this.#now() + this.#maxAge }
     this.#onMoved()
   }
 
-  /** The leader is asked again. Says whether another replica was read from. */
-  unprefer(partition: AssignedPartition): boolean {
+  /**
+   * The replica that was read from cannot be: the leader itself is read from for a time, since it would name the same one
+   * again until it knows. Says whether there was one.
+   */
+  avoidReplicas(partition: AssignedPartition): boolean {
     if (partition.preferred === undefined) return false
     partition.preferred = undefined
+    partition.leaderOnlyUntil = this.#now() + this.#maxAge
     this.#onMoved()
     return true
+  }
+
+  /** Whether the leader may name another replica. */
+  mayPrefer(partition: AssignedPartition): boolean {
+    return this.#now() >= partition.leaderOnlyUntil
+  }
+
+  get #maxAge(): number {
+    return Duration.toMillis(this.#cluster.settings.metadataMaxAge)
   }
 
   /** The position is of a newer leader than the one that is known, which may not have it. */

@@ -67,6 +67,8 @@ export class AssignedPartition {
   staleSince: number | undefined
   /** Where its leader wants it to be read; none for the leader itself. */
   preferred: PreferredReplica | undefined
+  /** Until when the leader itself is read from, in milliseconds: another replica has failed. */
+  leaderOnlyUntil = -Infinity
   /** Where the log ended when the broker last said so; none before it did. */
   logEnd: number | undefined
   /** Not to be fetched before, in milliseconds. */

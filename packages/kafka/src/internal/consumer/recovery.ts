@@ -72,7 +72,7 @@ export class Recovery {
         detail: code === offsetOutOfRange ? `offset ${offset}` : undefined
       })
       // Whatever is wrong at another replica, the leader knows better.
-      if (leaders.unprefer(partition)) return this.#backOff(partition, error)
+      if (leaders.avoidReplicas(partition)) return this.#backOff(partition, error)
       if (code === offsetOutOfRange) {
         if (settings.reset === "fail") {
           onFatal(error)

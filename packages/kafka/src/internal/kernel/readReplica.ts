@@ -14,15 +14,12 @@ export interface ReplicaView {
   readonly leaderEpoch: number
   /** Milliseconds. */
   readonly now: number
-  /** Whether a broker is in the cluster. */
-  readonly isThere: (broker: number) => boolean
 }
 
 /**
  * Whether to go on reading from the preferred replica; else the leader is asked, which names another one if it knows of
- * one. Not past its time, since replicas come and go; not if it is gone; and not in another epoch: what was read is
- * compared with the log of the new leader first.
+ * one. Not past its time, since replicas come and go, and not in another epoch: what was read is compared with the log of
+ * the new leader first.
  */
-export const holdsStill = (preferred: PreferredReplica, { isThere, leader, leaderEpoch, now }: ReplicaView): boolean =>
-  preferred.broker !== leader && preferred.leaderEpoch === leaderEpoch && now < preferred.until &&
-  isThere(preferred.broker)
+export const holdsStill = (preferred: PreferredReplica, { leader, leaderEpoch, now }: ReplicaView): boolean =>
+  preferred.broker !== leader && preferred.leaderEpoch === leaderEpoch && now < preferred.until
