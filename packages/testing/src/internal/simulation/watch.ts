@@ -36,9 +36,12 @@ const assigned = (time: number, exchange: Exchange, subject: Subject): ReadonlyA
   }]
 }
 
-const synced = (time: number, exchange: Exchange, { group }: Subject): ReadonlyArray<GroupEvent> => {
+const synced = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {
   const { generationId: generation, groupId, memberId } = exchange.request as RequestOf<typeof SyncGroup>
-  return errorCodeOf(exchange) === 0 && groupId === group ? [{ _tag: "Synced", time, memberId, generation }] : []
+  const { assignment, errorCode } = exchange.response as ResponseInput<typeof SyncGroup>
+  return errorCode === 0 && groupId === subject.group
+    ? [{ _tag: "Synced", time, memberId, generation, partitions: partitionsOf(assignment, subject) }]
+    : []
 }
 
 const committed = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {

@@ -76,12 +76,14 @@ const check: Checker = (history) => {
       case "Synced": {
         const holdings = members.get(nameOf(event.memberId) ?? "")?.holdings
         if (holdings === undefined) break
+        assignments.synced(event)
         holdings.assigned = assignments.of(event.generation, event.memberId)
         holdings.forget(event.time)
         break
       }
       case "MemberStarted":
       case "MemberClosing":
+      case "MemberKilled":
       case "ReaderRestarted": {
         const holdings = members.get(event.member)?.holdings
         if (holdings === undefined) break

@@ -19,6 +19,7 @@ const check: Checker = (history) => {
       case "MemberClosing":
         leaving.set(event.member, "closing")
         break
+      case "MemberKilled":
       case "MemberClosed":
         leaving.set(event.member, "closed")
         break
