@@ -190,12 +190,15 @@ class Handling {
       const { duration, isFailing } = this.#draw()
       const done = Effect.forEach(inHand, (each) => each.done, { discard: true })
       const fails = isFailing && !this.#skips
-      const work = Effect.zipRight(Effect.sleep(Duration.millis(duration)), fails ? Effect.fail("failed" as const) : done)
+      const work = Effect.zipRight(
+        Effect.sleep(Duration.millis(duration)),
+        fails ? Effect.fail("failed" as const) : done
+      )
       const whole = Effect.onExit(
         duration === 0 && !fails ? done : work,
         (exit) =>
           Effect.sync(() => {
-            if (Exit.isFailure(exit)) for (const each of inHand) each.ended(howOf(exit.cause))
+            if (Exit.isFailure(exit)) { for (const each of inHand) each.ended(howOf(exit.cause)) }
           })
       )
       // All of it is skipped then, so all must be done.
@@ -204,9 +207,8 @@ class Handling {
         : Effect.as(whole, part)
     })
 
-  readonly #chunk =
-    (stream?: number) => (records: Chunk.Chunk<Line>): Effect.Effect<Chunk.Chunk<Line>, "failed"> =>
-      Effect.as(Effect.forEach(records, (record) => this.#one(record, stream), { discard: true }), records)
+  readonly #chunk = (stream?: number) => (records: Chunk.Chunk<Line>): Effect.Effect<Chunk.Chunk<Line>, "failed"> =>
+    Effect.as(Effect.forEach(records, (record) => this.#one(record, stream), { discard: true }), records)
 
   /** How this member runs handlers. */
   get runOptions(): Consumer.RunOptions {
@@ -215,7 +217,7 @@ class Handling {
   }
 
   /** Reads until the consumer closes; begins again when a handler has failed. */
-  readonly read = (consumer: Consumer.Consumer<Source>): Effect.Effect<void> =>
+  readonly read = (consumer: Consumer.Consumer<Source>): Effect.Effect<ReadingEnd> =>
     Effect.suspend((): Effect.Effect<void, "failed" | KafkaError> => {
       switch (this.#plan.kind) {
         case "run":
@@ -258,19 +260,37 @@ class Handling {
         })
       ),
       Effect.retry({ while: (error) => error === "failed" && !this.#skips }),
-      Effect.catchAll((error) => error !== "failed" && error.reason._tag === "Closed" ? Effect.void : Effect.die(error))
+      Effect.as("closed" as const),
+      Effect.catchAll((error) =>
+        error === "failed"
+          ? Effect.die(error)
+          : error.reason._tag === "Closed"
+          ? Effect.succeed("closed" as const)
+          : error.reason._tag === "FencedInstanceId"
+          ? Effect.sync(() => {
+            this.#recorder.add({ _tag: "MemberFenced", member: this.#member })
+            return "fenced" as const
+          })
+          : Effect.die(error)
+      )
     )
 }
 
-/** Nobody ends reading but by closing the consumer: whoever ends before has stopped for no reason. */
-const endedByItself = (name: string, reader: Fiber.Fiber<void>): Effect.Effect<never> =>
-  Effect.zipRight(Fiber.join(reader), Effect.dieMessage(`${name} stopped reading by itself`))
+/** Why a member reads no more: its consumer was closed, or its name was taken. */
+type ReadingEnd = "closed" | "fenced"
+
+/** Nobody else ends reading but by closing the consumer: whoever ends before has stopped for no reason. */
+const endedByItself = (name: string, reader: Fiber.Fiber<ReadingEnd>): Effect.Effect<"fenced"> =>
+  Effect.flatMap(
+    Fiber.join(reader),
+    (end) => end === "fenced" ? Effect.succeed(end) : Effect.dieMessage(`${name} stopped reading by itself`)
+  )
 
 /** How a member leaves: how often the fiber that closes is interrupted, and whether what reads is, too. */
 export type Leaving = Pick<MemberPlan["habits"], "interruptions" | "interruptsReader">
 
 /** Interrupts a fiber again and again. */
-const interruptOften = (fiber: Fiber.Fiber<void>, pauses: ReadonlyArray<number>): Effect.Effect<void> =>
+const interruptOften = (fiber: Fiber.Fiber<unknown>, pauses: ReadonlyArray<number>): Effect.Effect<void> =>
   Effect.forEach(
     pauses,
     (pause) => Effect.zipRight(Effect.sleep(Duration.millis(pause)), Fiber.interruptFork(fiber)),
@@ -278,7 +298,7 @@ const interruptOften = (fiber: Fiber.Fiber<void>, pauses: ReadonlyArray<number>)
   )
 
 /** Dies of what a fiber died of; that it was interrupted is no trouble. */
-const awaitEnd = (fiber: Fiber.Fiber<void>): Effect.Effect<void> =>
+const awaitEnd = (fiber: Fiber.Fiber<unknown>): Effect.Effect<void> =>
   Effect.flatMap(
     Fiber.await(fiber),
     (exit) => Exit.isSuccess(exit) || Cause.isInterruptedOnly(exit.cause) ? Effect.void : Effect.failCause(exit.cause)
@@ -288,22 +308,24 @@ const awaitEnd = (fiber: Fiber.Fiber<void>): Effect.Effect<void> =>
 export const stay = <T extends Topic.AnySource>(
   member: string,
   options: Consumer.ConsumerOptions<T>,
-  read: (consumer: Consumer.Consumer<T>) => Effect.Effect<void>,
+  read: (consumer: Consumer.Consumer<T>) => Effect.Effect<ReadingEnd>,
   recorder: Recorder,
   until: Effect.Effect<void>,
   { interruptions, interruptsReader }: Leaving = { interruptions: [], interruptsReader: "no" },
   beside: (consumer: Consumer.Consumer<T>) => Effect.Effect<void> = () => Effect.void
-): Effect.Effect<void, never, Kafka> =>
+): Effect.Effect<ReadingEnd, never, Kafka> =>
   Effect.gen(function*() {
     const closing = yield* Deferred.make<void>()
-    let reader: Fiber.Fiber<void> | undefined
+    let reader: Fiber.Fiber<ReadingEnd> | undefined
+    let why: ReadingEnd = "closed"
     const whole = yield* Effect.gen(function*() {
       yield* Effect.addFinalizer(() => Effect.sync(() => recorder.add({ _tag: "MemberClosed", member })))
       const consumer = yield* Effect.eventually(Consumer.make(options))
       recorder.add({ _tag: "MemberStarted", member })
       reader = yield* Effect.forkDaemon(read(consumer))
       const other = yield* Effect.fork(beside(consumer))
-      yield* Effect.raceFirst(Effect.zipRight(Fiber.join(other), until), endedByItself(member, reader))
+      const whole = Effect.as(Effect.zipRight(Fiber.join(other), until), "closed" as const)
+      why = yield* Effect.raceFirst(whole, endedByItself(member, reader))
       recorder.add({ _tag: "MemberClosing", member })
       yield* Deferred.succeed(closing, undefined)
       if (interruptsReader !== "no") yield* Fiber.interruptFork(reader)
@@ -315,6 +337,7 @@ export const stay = <T extends Topic.AnySource>(
     )
     yield* awaitEnd(whole)
     if (reader !== undefined) yield* awaitEnd(reader)
+    return why
   })
 
 /** The same by a layer: one whose handler fails leaves the group, and comes again. */
@@ -459,11 +482,14 @@ export const runMember = (index: number, context: MemberContext): Effect.Effect<
         const until = isKilled === true ? Effect.never : to === undefined ? end : sleepUntil(to)
         yield* kind === "layer"
           ? stayAsWorker(options, self, handling, recorder, until)
-          : stay(name, options, handling.read, recorder, until, {
-            ...leaving,
-            // A stream that is interrupted ends in the middle of a record: that is what it is for.
-            interruptsReader: ownsHandlers(kind) ? leaving.interruptsReader : "no"
-          })
+          : Effect.repeat(
+            stay(name, options, handling.read, recorder, until, {
+              ...leaving,
+              // A stream that is interrupted ends in the middle of a record: that is what it is for.
+              interruptsReader: ownsHandlers(kind) ? leaving.interruptsReader : "no"
+            }),
+            { while: (why) => why === "fenced" }
+          )
       })
     for (const life of incarnations(self.stays)) {
       const host = yield* makeHost(transport)
@@ -508,7 +534,7 @@ export const runReader = (
       fetch: { maxWait: "1 second", minBytes: 5000 }
     }))
     const reader = yield* Effect.forkDaemon(
-      Effect.orDie(Stream.runForEachChunk(consumer.records, (chunk) =>
+      Effect.as("closed" as const)(Effect.orDie(Stream.runForEachChunk(consumer.records, (chunk) =>
         Effect.sync(() => {
           for (const { headers, key, offset, partition, value } of chunk) {
             recorder.add({
@@ -521,8 +547,8 @@ export const runReader = (
             })
             positions.set(partition, Number(offset) + 1)
           }
-        })))
+        }))))
     )
     yield* Effect.raceFirst(end, endedByItself(name, reader))
     return reader
-  }).pipe(Effect.scoped, Effect.flatMap(Fiber.join))
+  }).pipe(Effect.scoped, Effect.flatMap(Fiber.join), Effect.asVoid)

@@ -109,6 +109,8 @@ export type ConsumerEvent =
   | { readonly _tag: "MemberClosed"; readonly time: number; readonly member: string }
   /** Its process is killed: nothing of it runs any more, and nobody is told. */
   | { readonly _tag: "MemberKilled"; readonly time: number; readonly member: string }
+  /** It was told that another one has taken its name, and ends; it starts again. */
+  | { readonly _tag: "MemberFenced"; readonly time: number; readonly member: string }
   /** Its process stands still; it goes on. */
   | { readonly _tag: "Stalled"; readonly time: number; readonly member: string }
   | { readonly _tag: "Resumed"; readonly time: number; readonly member: string }
@@ -188,10 +190,13 @@ export interface FetchedEvent {
   readonly broker: number
   /** How many bytes of records it brought more than it was asked for, since a first batch comes whole. */
   readonly excess: number
-  /** Only those that have records: from the offset that was asked for up to, and without, `end`. */
+  /**
+   * Only those that have records: from the offset that was asked for up to, and without, `end`; `undefined` where a fetch
+   * session goes on with what it had asked for last.
+   */
   readonly parts: ReadonlyArray<{
     readonly partition: PartitionIndex
-    readonly from: number
+    readonly from: number | undefined
     readonly end: number
     readonly bytes: number
   }>

@@ -1,5 +1,5 @@
 import type { Transport } from "@sluice/kafka/Transport"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
@@ -79,7 +79,7 @@ class Inhabitants extends Supervisor.AbstractSupervisor<void> {
 
   /** They will never end. */
   abandon(): void {
-    if (this.#all instanceof Fibers) for (const fiber of this.#fibers) this.#all.abandon(fiber)
+    if (this.#all instanceof Fibers) { for (const fiber of this.#fibers) this.#all.abandon(fiber) }
     this.#fibers.clear()
   }
 }

@@ -345,6 +345,7 @@ const steps = (chance: SeededRandom): ReadonlyArray<ReadonlyArray<AssignorName>>
  */
 const presence = (
   chance: SeededRandom,
+  kind: ReaderKind,
   assignors: ReadonlyArray<ReadonlyArray<AssignorName>>,
   stays: MemberSettings["stays"],
   calmUntil: number,
@@ -378,7 +379,8 @@ const presence = (
     stalls: chance.next() < 0.4
       ? [{ at: stallAt, until: stallAt + chance.pick([1000, 4000, sessionTimeout + 2000, 15_000]) }]
       : [],
-    isStatic: chance.next() < 0.25
+    // Its name may be taken by a late request of its own, which a layer only logs.
+    isStatic: chance.next() < 0.25 && kind !== "layer"
   }
 }
 
@@ -470,13 +472,15 @@ export const makePlan = (seed: number): WorkloadPlan => {
     const others = new SeededRandom(seed, concern.memberHabits + index)
     const running = new SeededRandom(seed, concern.memberRun + index)
     const isLayer = member.kind === "run" && others.next() < 0.3
+    const kind = isLayer ? "layer" : kindOf(running, member.kind)
     return {
       ...member,
-      kind: isLayer ? "layer" : kindOf(running, member.kind),
+      kind,
       habits: memberHabits(others, calmUntil, healAt),
       ...runPlan(running),
       ...presence(
         new SeededRandom(seed, concern.memberPresence + index),
+        kind,
         assignors,
         member.stays,
         calmUntil,

@@ -150,7 +150,9 @@ export class Side {
       drainTimeouts: new Map(sideMembers.map((name) => [name, drainTimeout])),
       // Out of order as much again may wait for handlers.
       fetchBuffers: new Map(
-        sideMembers.map((name) => [name, this.#runPlan.order === "partition" ? fetchBuffer : 2 * fetchBuffer + 300 * partitions])
+        sideMembers.map((
+          name
+        ) => [name, this.#runPlan.order === "partition" ? fetchBuffer : 2 * fetchBuffer + 300 * partitions])
       ),
       closingTimes: new Map(
         sideMembers.map((name) => [name, closingTime({ drainTimeout, closeTimeout }, "commits once")])
@@ -374,7 +376,13 @@ export class Side {
               if (isFlawed) this.#undecodableRecords.push(record)
               const key = this.#runPlan.order === "key" ? keys[index % keys.length]! : null
               const value = `${record}:${isFlawed ? flaw : ""}`.padEnd(90, "x")
-              this.#recorder.add({ _tag: "Invoked", producer, record, size: value.length + (key?.length ?? 0), partition })
+              this.#recorder.add({
+                _tag: "Invoked",
+                producer,
+                record,
+                size: value.length + (key?.length ?? 0),
+                partition
+              })
               const { offset } = yield* Effect.orDie(made.send(Lines.record({ key, value, partition })))
               this.#recorder.add({ _tag: "Acknowledged", producer, record, partition, offset: Number(offset) })
               const time = pause()
@@ -418,12 +426,13 @@ export class Side {
             // Its end may come before the run has begun.
             error !== "failed" && error.reason._tag === "Closed" ? Effect.void : Effect.die(error)
           ),
+          Effect.as("closed" as const)
         ),
       this.#recorder,
       until,
       undefined,
       beside
-    ).pipe(this.#as(member))
+    ).pipe(Effect.asVoid, this.#as(member))
   }
 
   /** What is deleted was there. */

@@ -248,6 +248,8 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
       return ofConsumer(time, event.member, "is closed")
     case "MemberKilled":
       return ofConsumer(time, event.member, "is killed")
+    case "MemberFenced":
+      return ofConsumer(time, event.member, "is told that its name is taken")
     case "Stalled":
       return ofConsumer(time, event.member, "stands still")
     case "Resumed":

@@ -202,7 +202,7 @@ const makeConsumption = (history: History): Consumption => {
     const isNext = isMoved && position < lane.base! || isMoved && lane.restarted && !isAnyOrder
       ? position === lane.base
       : next?.isNext ?? (isFirst && !isReader || position === before + 1 ||
-      position > before && wasDeleted(partition, position - 1, time))
+        position > before && wasDeleted(partition, position - 1, time))
     const delivery: Delivery = {
       index,
       time,

@@ -88,7 +88,7 @@ const check: Checker = (history) => {
       }
       case "Synced":
         for (const [member, all] of running) {
-          if (event.memberId.startsWith(member)) for (const one of all) one.isOld = true
+          if (event.memberId.startsWith(member)) { for (const one of all) one.isOld = true }
         }
         break
       case "Seeking":
