@@ -208,11 +208,14 @@ const handlingOf = ({ kind, run: { concurrency, maxAhead, order } }: MemberPlan)
     : { order, concurrency: concurrency ?? 16, maxAhead: maxAhead ?? 10_000 }
 }
 
-/** How many bytes a member may hold: out of order as much again may wait for handlers, and a record of each partition. */
+/**
+ * How many bytes a member may hold: out of order as much again may wait for handlers, and a record of each partition; and
+ * of what waits, a fetched part counts as long as its last record does.
+ */
 const heldAtMost = ({ growth, partitions }: WorkloadPlan, member: MemberPlan): number =>
   handlingOf(member).maxAhead === undefined
     ? member.bufferBytes
-    : 2 * member.bufferBytes + largestRecord * (growth?.partitions ?? partitions)
+    : 3 * member.bufferBytes + largestRecord * (growth?.partitions ?? partitions)
 
 const historyFrom = (
   plan: WorkloadPlan,

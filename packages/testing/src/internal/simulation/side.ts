@@ -148,11 +148,11 @@ export class Side {
       cooperative: true,
       drainTimeout,
       drainTimeouts: new Map(sideMembers.map((name) => [name, drainTimeout])),
-      // Out of order as much again may wait for handlers.
+      // See `heldAtMost`.
       fetchBuffers: new Map(
         sideMembers.map((
           name
-        ) => [name, this.#runPlan.order === "partition" ? fetchBuffer : 2 * fetchBuffer + 300 * partitions])
+        ) => [name, this.#runPlan.order === "partition" ? fetchBuffer : 3 * fetchBuffer + 300 * partitions])
       ),
       closingTimes: new Map(
         sideMembers.map((name) => [name, closingTime({ drainTimeout, closeTimeout }, "commits once")])
@@ -291,7 +291,8 @@ export class Side {
     const member = memberName
     const seek = Effect.gen(this, function*() {
       const { length } = (yield* this.#log).filter((record) => record.partition === partition)
-      const offset = this.#chance.between(0, length)
+      // Something comes after it, so that all is committed in the end.
+      const offset = this.#chance.between(0, Math.max(0, length - 1))
       this.#recorder.add({ _tag: "Seeking", member, partition, offset })
       yield* consumer.seek(place, { offset })
       this.#recorder.add({ _tag: "Sought", member, partition, offset })
