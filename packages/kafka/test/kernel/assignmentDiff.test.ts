@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import {
   diffAssignment,
   losesAssignment,
+  missedGenerations,
   rejoinsAfterSync,
   revokedBeforeJoin
 } from "@sluice/kafka/internal/kernel/assignmentDiff"
@@ -71,8 +72,17 @@ describe("assignmentDiff", () => {
       for (const sent of [{ memberId: "m", generationId: 4 }, { memberId: "former", generationId: 5 }]) {
         assert.isFalse(losesAssignment(22, sent, current))
         assert.isFalse(losesAssignment(25, sent, current))
-        assert.isTrue(losesAssignment(82, sent, current))
       }
+      assert.isTrue(losesAssignment(82, { memberId: "m", generationId: 4 }, current))
     })
+
+    it("not because a static member that joined anew has taken its own place", () => {
+      assert.isFalse(losesAssignment(82, { memberId: "former", generationId: 5 }, current))
+    })
+  })
+
+  it("knows a member that missed generations", () => {
+    assert.isTrue(missedGenerations(4, 6))
+    for (const [before, joined] of [[4, 5], [4, 4], [-1, 6]] as const) assert.isFalse(missedGenerations(before, joined))
   })
 })

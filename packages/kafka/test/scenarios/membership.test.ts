@@ -365,6 +365,51 @@ describe("a static member", () => {
     )
   })
 
+  it("that missed a generation has lost its partitions, and commits nothing of what others have since", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const heard: Array<string> = []
+        const sessionTimeout = "60 seconds"
+        for (const partition of [0, 1]) yield* write(partition, range(0, 3))
+        const joining = new Set<number>()
+        yield* cluster.intercept(({ apiName, connectionId }) => {
+          if (apiName === "JoinGroup") joining.add(connectionId)
+          return "deliver"
+        })
+        const first = yield* running({
+          ...hooks(heard),
+          sessionTimeout,
+          // It tries again after 5 seconds more: when the next generation has begun, and does not wait for it any longer.
+          rebalanceTimeout: "3 seconds",
+          heartbeatInterval: "500 millis",
+          groupInstanceId: "a",
+          commitInterval: "1 hour"
+        })
+        yield* until("handled", () => first.seen.length === 6)
+        // Its next JoinGroup is lost: the group goes on without it, and a static member is not put out for that.
+        yield* cluster.intercept(({ apiName, connectionId }) =>
+          apiName === "JoinGroup" && joining.has(connectionId) ? "dropRequest" : "deliver"
+        )
+        const second = yield* running({
+          sessionTimeout,
+          rebalanceTimeout: "5 seconds",
+          commitInterval: "100 millis"
+        })
+        yield* until("taken", Effect.map(second.consumer.assignment.get, ({ length }) => length > 0))
+        for (const partition of [0, 1]) yield* write(partition, range(3, 6))
+        const taken = numbers(yield* second.consumer.assignment.get)
+        yield* until("handled again", () => second.seen.length === 6 * taken.length)
+        yield* until("back", () => heard.length >= 3)
+        yield* stable(first, second)
+        assert.include(heard, "lost 0,1")
+        assert.isFalse(heard.some((each) => each.startsWith("revoked")))
+        for (const partition of taken) assert.strictEqual((yield* committed())[partition], 6)
+      }),
+      twoPartitions
+    )
+  })
+
   it("that does not come back loses its partitions to the others after its session", () => {
     play(
       Effect.gen(function*() {

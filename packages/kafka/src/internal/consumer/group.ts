@@ -10,6 +10,7 @@ import {
   diffAssignment,
   losesAssignment,
   type Membership,
+  missedGenerations,
   rejoinsAfterSync,
   revokedBeforeJoin
 } from "../kernel/assignmentDiff.ts"
@@ -299,6 +300,7 @@ export class GroupMember {
         default:
           return yield* Effect.fail(this.#error("JoinGroup", joined.errorCode))
       }
+      if (groupInstanceId !== null && missedGenerations(this.#generationId, joined.generationId)) yield* this.#lose
       this.#memberId = joined.memberId
       this.#generationId = joined.generationId
       this.#inGroup = true

@@ -56,7 +56,7 @@ const FENCED_INSTANCE_ID = 82
 /**
  * Whether a coordinator's answer takes the whole assignment away: the partitions are lost, not revoked, as others may
  * own them already. They are dropped and never committed. An answer to what was sent under an earlier membership says
- * nothing of the present one, except that the instance id now belongs to another process.
+ * nothing of the present one: a static member that joined anew has itself taken its name from who it was.
  *
  * @param errorCode the protocol's error code in a response of the coordinator
  * @param sent the membership that the request named
@@ -65,7 +65,7 @@ const FENCED_INSTANCE_ID = 82
 export const losesAssignment = (errorCode: number, sent: Membership, current: Membership): boolean => {
   switch (errorCode) {
     case FENCED_INSTANCE_ID:
-      return true
+      return sent.memberId === current.memberId
     case ILLEGAL_GENERATION:
     case UNKNOWN_MEMBER_ID:
       return sent.memberId === current.memberId && sent.generationId === current.generationId
@@ -73,3 +73,12 @@ export const losesAssignment = (errorCode: number, sent: Membership, current: Me
       return false
   }
 }
+
+/**
+ * Whether a member missed generations before the one that it joined. Only a static one does: the group keeps its place
+ * when it does not join in time. Others may have had its partitions meanwhile, so all that it has is lost.
+ *
+ * @param before the generation that it was in; below 0 for none
+ * @param joined the generation that it has joined
+ */
+export const missedGenerations = (before: number, joined: number): boolean => before >= 0 && joined > before + 1

@@ -107,6 +107,13 @@ export type ConsumerEvent =
   | { readonly _tag: "MemberStarted"; readonly time: number; readonly member: string }
   | { readonly _tag: "MemberClosing"; readonly time: number; readonly member: string }
   | { readonly _tag: "MemberClosed"; readonly time: number; readonly member: string }
+  /** Its process is killed: nothing of it runs any more, and nobody is told. */
+  | { readonly _tag: "MemberKilled"; readonly time: number; readonly member: string }
+  /** It was told that another one has taken its name, and ends; it starts again. */
+  | { readonly _tag: "MemberFenced"; readonly time: number; readonly member: string }
+  /** Its process stands still; it goes on. */
+  | { readonly _tag: "Stalled"; readonly time: number; readonly member: string }
+  | { readonly _tag: "Resumed"; readonly time: number; readonly member: string }
   /** A record was given to its handler; the handler is done with it, or was interrupted, or has failed. */
   | {
     readonly _tag: "Started"
@@ -116,6 +123,8 @@ export type ConsumerEvent =
     readonly offset: number
     readonly record: number
     readonly content?: string
+    /** Where a member has several streams, or takes batches: which of them it came in. */
+    readonly stream?: number
   }
   | {
     readonly _tag: "Processed"
@@ -124,6 +133,7 @@ export type ConsumerEvent =
     readonly partition: PartitionIndex
     readonly offset: number
     readonly record: number
+    readonly stream?: number
   }
   | {
     readonly _tag: "HandlerEnded"
@@ -131,10 +141,26 @@ export type ConsumerEvent =
     readonly member: string
     readonly partition: PartitionIndex
     readonly offset: number
+    readonly stream?: number
     readonly how: "failed" | "interrupted"
   }
   /** The run or the stream of a member ended, and begins again: what was not settled comes again. */
   | { readonly _tag: "ReaderRestarted"; readonly time: number; readonly member: string }
+  /** A member is told to go on elsewhere with a partition; it has, with this offset, or it could not (the last one counts). */
+  | {
+    readonly _tag: "Seeking" | "Sought"
+    readonly time: number
+    readonly member: string
+    readonly partition: PartitionIndex
+    readonly offset: number
+  }
+  /** A member has stopped delivering a partition, with what is in hand; it is told to go on. */
+  | {
+    readonly _tag: "Paused" | "Continued"
+    readonly time: number
+    readonly member: string
+    readonly partition: PartitionIndex
+  }
   /** Without a group: a record was read. */
   | {
     readonly _tag: "Read"
@@ -164,10 +190,13 @@ export interface FetchedEvent {
   readonly broker: number
   /** How many bytes of records it brought more than it was asked for, since a first batch comes whole. */
   readonly excess: number
-  /** Only those that have records: from the offset that was asked for up to, and without, `end`. */
+  /**
+   * Only those that have records: from the offset that was asked for up to, and without, `end`; `undefined` where a fetch
+   * session goes on with what it had asked for last.
+   */
   readonly parts: ReadonlyArray<{
     readonly partition: PartitionIndex
-    readonly from: number
+    readonly from: number | undefined
     readonly end: number
     readonly bytes: number
   }>
@@ -183,7 +212,14 @@ export type GroupEvent =
     readonly partitions: ReadonlyMap<string, ReadonlyArray<PartitionIndex>>
   }
   /** A member has its assignment of a generation: the answer has reached it. */
-  | { readonly _tag: "Synced"; readonly time: number; readonly memberId: string; readonly generation: number }
+  | {
+    readonly _tag: "Synced"
+    readonly time: number
+    readonly memberId: string
+    readonly generation: number
+    /** What it was told; default: what the leader has assigned to it by this id. */
+    readonly partitions?: ReadonlyArray<PartitionIndex>
+  }
   /** A member asks for offsets to be stored, at `sentAt`; `errorCode` is 0 where they were. */
   | {
     readonly _tag: "Committed"
@@ -285,6 +321,20 @@ export interface LoggedRecord {
   readonly offset: number
   readonly record: number
   readonly content?: string
+  /** Default: none. */
+  readonly key?: string | null
+}
+
+/** Which records a member handles at a time. */
+export interface HandlingFacts {
+  /**
+   * One of each partition (or of each of its streams), one of each key, or any; or batches, one of each partition.
+   */
+  readonly order: "partition" | "key" | "none" | "batch"
+  /** How many handlers at a time; default: no limit. */
+  readonly concurrency?: number | undefined
+  /** How many records of a partition from the first on that is not done, out of order; default: no limit. */
+  readonly maxAhead?: number | undefined
 }
 
 /** Everything that is known when a run has ended. */
@@ -323,6 +373,10 @@ export interface History {
   readonly inUsualOrder?: boolean
   /** Members that read by `run` whenever they read: their handlers end when the client ends them. Default none. */
   readonly runs?: ReadonlyArray<string>
+  /** How members handle records. Default: one of each partition. */
+  readonly handling?: ReadonlyMap<string, HandlingFacts>
+  /** Whether members commit before they handle: each record is handled at most once. Default false. */
+  readonly atMostOnce?: boolean
   /** Where the group begins. Default `"earliest"`. */
   readonly reset?: "earliest" | "latest"
   /** How long handlers of a run get at least before they are interrupted, by member. Default: not known. */

@@ -1,3 +1,5 @@
+import type * as Consumer from "@sluice/kafka/Consumer"
+
 import * as Fault from "../../Fault.ts"
 import type { Interleaving } from "../../Simulation.ts"
 import { SeededRandom } from "../random.ts"
@@ -54,7 +56,42 @@ export interface ProducerHabits {
 }
 
 /** How a member reads and commits. */
-export type ReaderKind = "run" | "layer" | "sink" | "commit"
+export type ReaderKind = "run" | "layer" | "process" | "batch" | "sink" | "partitions" | "commit"
+
+/** A reader whose handlers are the client's: it lets them end, or ends them. */
+export const ownsHandlers = (kind: ReaderKind): boolean =>
+  kind === "run" || kind === "layer" || kind === "process" || kind === "batch"
+
+/** How a member that runs handlers runs them. */
+export interface RunPlan {
+  /** Default for what takes batches, and for streams. */
+  readonly order: "partition" | "key" | "none"
+  readonly concurrency: number | undefined
+  readonly maxAhead: number | undefined
+  readonly onFailure: "fail" | "skip"
+  /** The largest batch. */
+  readonly maxRecords: number
+  /** Whether a handler of batches gives back a part now and then. */
+  readonly partly: boolean
+}
+
+/** A time in a group. */
+export interface Stay {
+  readonly from: number
+  /** `undefined` for the last one, which does not end. */
+  readonly to: number | undefined
+  /** Its process is killed then: nobody is told. Default: it leaves. */
+  readonly isKilled?: boolean
+  readonly assignor: ReadonlyArray<AssignorName>
+  /** Which step of going over from one assignor to another this is. */
+  readonly step: number
+}
+
+/** A time in which the process of a member stands still. */
+export interface Stall {
+  readonly at: number
+  readonly until: number
+}
 
 /** What else a member does, drawn apart from its settings. */
 export interface MemberHabits {
@@ -69,14 +106,19 @@ export interface MemberHabits {
 }
 
 /** What happens beside the topic and the group, in small ones of their own. */
-export type SideKind = "latest" | "deleted" | "undecodable" | "stuck"
+export type SideKind = "latest" | "deleted" | "undecodable" | "stuck" | "moved" | "once" | "appears"
 
 /** A member of the group: how it is made, and when it is there. */
 export interface MemberPlan {
   readonly name: string
   readonly kind: ReaderKind
   /** When it starts and stops, several times perhaps. The last time it stays. */
-  readonly stays: ReadonlyArray<{ readonly from: number; readonly to: number | undefined }>
+  readonly stays: ReadonlyArray<Stay>
+  readonly stalls: ReadonlyArray<Stall>
+  /** Whether it has a name of its own in the group: it does not leave then. */
+  readonly isStatic: boolean
+  readonly run: RunPlan
+  readonly commitCount: number | undefined
   readonly drainTimeout: number
   readonly closeTimeout: number
   readonly commitInterval: number
@@ -105,7 +147,10 @@ export interface WorkloadPlan extends Plan {
   readonly brokerSessionTimeout: number
   readonly requestTimeout: number
   readonly metadataMaxAge: number
-  readonly assignor: "cooperative-sticky" | "range"
+  /** Whether all members keep what they own while the group rebalances. */
+  readonly cooperative: boolean
+  /** Whether members subscribe by a pattern. */
+  readonly byPattern: boolean
   readonly isolation: "read_committed" | "read_uncommitted"
   readonly producers: ReadonlyArray<ProducerPlan>
   readonly members: ReadonlyArray<MemberPlan>
@@ -133,6 +178,11 @@ export const heartbeatInterval = 1000
 /** How long clients try to ask for metadata. */
 export const lookupTimeout = 10_000
 
+/** In bytes, with what a batch adds to it. */
+export const largestRecord = 700
+
+type AssignorName = Consumer.AssignorName
+
 /** What is drawn from a seed apart from each other. */
 export const concern = {
   plan: 1,
@@ -147,6 +197,9 @@ export const concern = {
   tuning: 330,
   memberHabits: 350,
   cutOff: 360,
+  group: 370,
+  memberRun: 380,
+  memberPresence: 390,
   side: 400
 } as const
 
@@ -214,12 +267,12 @@ const producerPlan = (
     : undefined
 })
 
-const memberPlan = (
-  chance: SeededRandom,
-  name: string,
-  isFirst: boolean,
-  end: number
-): Omit<MemberPlan, "habits"> => {
+/** A member without what is drawn apart from its settings. */
+type MemberSettings = Omit<MemberPlan, "habits" | "stays" | "stalls" | "isStatic" | "run" | "commitCount"> & {
+  readonly stays: ReadonlyArray<{ readonly from: number; readonly to: number | undefined }>
+}
+
+const memberPlan = (chance: SeededRandom, name: string, isFirst: boolean, end: number): MemberSettings => {
   const stays: Array<{ from: number; to: number | undefined }> = []
   let from = isFirst ? 0 : chance.between(0, 3000)
   while (chance.next() < 0.4 && from < end - 8000) {
@@ -249,6 +302,87 @@ const memberHabits = (chance: SeededRandom, calmUntil: number, healAt: number): 
   interruptions: Array.from({ length: chance.pick([0, 1, 2, 2]) }, () => chance.pick([0, 1, 20, 300])),
   interruptsReader: chance.pick(["no", "before", "meanwhile"] as const)
 })
+
+/** The kind again, where others do the same in another way. */
+const kindOf = (chance: SeededRandom, kind: ReaderKind): ReaderKind => {
+  switch (kind) {
+    case "run":
+      return chance.pick(["run", "run", "process", "batch"] as const)
+    case "sink":
+      return chance.pick(["sink", "partitions"] as const)
+    default:
+      return kind
+  }
+}
+
+const runPlan = (chance: SeededRandom): Pick<MemberPlan, "run" | "commitCount"> => {
+  const order = chance.pick(["partition", "key", "key", "none"] as const)
+  return {
+    run: {
+      order,
+      concurrency: order === "partition" ? chance.pick([undefined, undefined, 2]) : chance.pick([undefined, 1, 2, 5]),
+      maxAhead: chance.pick([undefined, undefined, 1, 4, 30]),
+      onFailure: chance.pick(["fail", "fail", "skip"] as const),
+      maxRecords: chance.pick([1, 7, 50]),
+      partly: chance.next() < 0.5
+    },
+    commitCount: chance.pick([undefined, undefined, 1, 20])
+  }
+}
+
+/** Assignors of members that are restarted one after the other to go over from the first to the last. */
+const steps = (chance: SeededRandom): ReadonlyArray<ReadonlyArray<AssignorName>> => {
+  const kind = chance.next()
+  if (kind < 0.55) return [["cooperative-sticky"]]
+  if (kind < 0.8) return [[chance.pick(["range", "range", "sticky", "roundrobin"] as const)]]
+  const eager = chance.pick(["range", "sticky", "roundrobin"] as const)
+  return [[eager], ["cooperative-sticky", eager], ["cooperative-sticky"]]
+}
+
+/**
+ * When a member is there, and how. Members that go over to another assignor are all restarted twice, and are neither
+ * static nor killed: what is left of them in the group would keep the others from going over.
+ */
+const presence = (
+  chance: SeededRandom,
+  kind: ReaderKind,
+  assignors: ReadonlyArray<ReadonlyArray<AssignorName>>,
+  stays: MemberSettings["stays"],
+  calmUntil: number,
+  healAt: number
+): Pick<MemberPlan, "stays" | "stalls" | "isStatic"> => {
+  if (assignors.length > 1) {
+    const first = chance.between(4000, 10_000)
+    const second = chance.between(28_000, 36_000)
+    const times = [stays[0]!.from, first, second, undefined]
+    return {
+      stays: assignors.map((assignor, step) => ({
+        from: times[step]! + (step === 0 ? 0 : chance.between(0, 2000)),
+        to: times[step + 1],
+        assignor,
+        step
+      })),
+      stalls: [],
+      isStatic: false
+    }
+  }
+  const [assignor] = assignors as [ReadonlyArray<AssignorName>]
+  const isKilled = chance.next() < 0.5
+  const stallAt = chance.between(calmUntil, healAt - 22_000)
+  return {
+    stays: stays.map((stay) => ({
+      ...stay,
+      isKilled: isKilled && stay.to !== undefined && stay.to > calmUntil,
+      assignor,
+      step: 0
+    })),
+    stalls: chance.next() < 0.4
+      ? [{ at: stallAt, until: stallAt + chance.pick([1000, 4000, sessionTimeout + 2000, 15_000]) }]
+      : [],
+    // Its name may be taken by a late request of its own, which a layer only logs.
+    isStatic: chance.next() < 0.25 && kind !== "layer"
+  }
+}
 
 /** A member that is cut off until it is surely out of its group. */
 const cutOff = (
@@ -308,8 +442,8 @@ const afterwards = (
         ...member,
         stays: [
           ...member.stays.slice(0, -1),
-          { from: last.from, to },
-          { from: to + chance.between(500, 3000), to: undefined }
+          { ...last, to },
+          { ...last, from: to + chance.between(500, 3000) }
         ]
       }
     })
@@ -330,13 +464,28 @@ export const makePlan = (seed: number): WorkloadPlan => {
       new SeededRandom(seed, concern.tuning + index)
     )
   }))
+  const group = new SeededRandom(seed, concern.group)
+  const assignors = steps(group)
+  const byPattern = group.next() < 0.2
   const members = ["a", "b", "c"].map((letter, index): MemberPlan => {
     const member = memberPlan(chance, `member-${letter}`, index === 0, healAt)
     const others = new SeededRandom(seed, concern.memberHabits + index)
+    const running = new SeededRandom(seed, concern.memberRun + index)
+    const isLayer = member.kind === "run" && others.next() < 0.3
+    const kind = isLayer ? "layer" : kindOf(running, member.kind)
     return {
       ...member,
-      kind: member.kind === "run" && others.next() < 0.3 ? "layer" : member.kind,
-      habits: memberHabits(others, calmUntil, healAt)
+      kind,
+      habits: memberHabits(others, calmUntil, healAt),
+      ...runPlan(running),
+      ...presence(
+        new SeededRandom(seed, concern.memberPresence + index),
+        kind,
+        assignors,
+        member.stays,
+        calmUntil,
+        healAt
+      )
     }
   })
   const beside = new SeededRandom(seed, concern.side)
@@ -362,12 +511,13 @@ export const makePlan = (seed: number): WorkloadPlan => {
     brokerSessionTimeout: chance.pick([3000, 9000]),
     requestTimeout: chance.pick([1500, 4000]),
     metadataMaxAge: chance.pick([2000, 60_000]),
-    assignor: chance.next() < 0.75 ? "cooperative-sticky" : "range",
+    cooperative: assignors.length === 1 && assignors[0]![0] === "cooperative-sticky",
+    byPattern,
     isolation: chance.next() < 0.5 ? "read_committed" : "read_uncommitted",
     producers: [...producers, ...later.producers],
     members: later.members,
     side: {
-      kind: beside.pick(["latest", "deleted", "undecodable", "stuck"] as const),
+      kind: beside.pick(["latest", "deleted", "undecodable", "stuck", "moved", "moved", "once", "appears"] as const),
       startAt: beside.between(200, 5000)
     },
     calmUntil,

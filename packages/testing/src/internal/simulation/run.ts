@@ -19,15 +19,18 @@ import type { Network } from "../network/network.ts"
 import * as World from "../network/world.ts"
 import { checkers } from "./checkers/index.ts"
 import { progress } from "./checkers/progress.ts"
-import { closingTime, readerEndsFirst, runMember, runReader } from "./consuming.ts"
+import { closingTime, readerEndsFirst, runMember, runReader, Steps } from "./consuming.ts"
 import { Disturbances } from "./disturbances.ts"
-import type { History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
+import type { HandlingFacts, History, LoggedRecord, PartitionIndex, Violation } from "./history.ts"
 import {
   brokerCount,
   deletedTopic,
   groupId,
   heartbeatInterval,
+  largestRecord,
   lookupTimeout,
+  type MemberPlan,
+  ownsHandlers,
   readerName,
   rebalanceTimeout,
   sessionTimeout,
@@ -119,7 +122,7 @@ const program = (
       }
     })
     /** Everybody is a client of their own, so that faults can tell them apart. */
-    const as = (clientId: string) =>
+    const as = (clientId: string, over = transport) =>
       Effect.provide(
         Layer.orDie(kafkaLayer({
           brokers: cluster.bootstrap,
@@ -128,7 +131,7 @@ const program = (
           connectTimeout: 1000,
           apiTimeout: lookupTimeout,
           metadataMaxAge: plan.metadataMaxAge
-        })).pipe(Layer.provide(Layer.succeed(Transport, transport)))
+        })).pipe(Layer.provide(Layer.succeed(Transport, over)))
       )
     const end = yield* Deferred.make<void>()
     const faults = yield* Effect.fork(
@@ -145,9 +148,10 @@ const program = (
     yield* cluster.createTopic(deletedTopic, { partitions: 2 })
     const growth = yield* Effect.fork(grow(plan, cluster, recorder))
     const deletion = yield* Effect.fork(deleteOther(plan, cluster, recorder))
+    const group = { plan, recorder, steps: new Steps(plan), transport, as, end: Deferred.await(end) }
     const members = yield* Effect.forEach(
       plan.members,
-      ({ name }, index) => Effect.forkDaemon(as(name)(runMember(plan, index, recorder, Deferred.await(end))))
+      (_, index) => Effect.forkDaemon(runMember(index, group))
     )
     const reader = yield* Effect.forkDaemon(as(readerName)(runReader(readerName, recorder, read, Deferred.await(end))))
     const producers = yield* Effect.forEach(
@@ -195,6 +199,24 @@ const program = (
     } satisfies Ran
   }).pipe(Logger.withMinimumLogLevel(LogLevel.None))
 
+/** Which records a member handles at a time. */
+const handlingOf = ({ kind, run: { concurrency, maxAhead, order } }: MemberPlan): HandlingFacts => {
+  if (!ownsHandlers(kind)) return { order: "partition" }
+  if (kind === "batch") return { order: "batch", concurrency }
+  return order === "partition"
+    ? { order, concurrency }
+    : { order, concurrency: concurrency ?? 16, maxAhead: maxAhead ?? 10_000 }
+}
+
+/**
+ * How many bytes a member may hold: out of order as much again may wait for handlers, and a record of each partition; and
+ * of what waits, a fetched part counts as long as its last record does.
+ */
+const heldAtMost = ({ growth, partitions }: WorkloadPlan, member: MemberPlan): number =>
+  handlingOf(member).maxAhead === undefined
+    ? member.bufferBytes
+    : 3 * member.bufferBytes + largestRecord * (growth?.partitions ?? partitions)
+
 const historyFrom = (
   plan: WorkloadPlan,
   events: History["events"],
@@ -216,7 +238,7 @@ const historyFrom = (
   members: plan.members.map(({ name }) => name),
   sessionTimeout,
   rebalanceTimeout,
-  fetchBuffers: new Map(plan.members.map(({ bufferBytes, name }) => [name, bufferBytes])),
+  fetchBuffers: new Map(plan.members.map((member) => [member.name, heldAtMost(plan, member)])),
   log,
   logAside,
   committed,
@@ -228,8 +250,9 @@ const historyFrom = (
   maxMessageBytes: plan.maxMessageBytes,
   inUsualOrder: Object.keys(plan.interleaving).length === 0,
   timersOvertake: (plan.interleaving.earlyTimers ?? 0) > 0,
-  runs: plan.members.filter(({ kind }) => kind === "run" || kind === "layer").map(({ name }) => name),
-  cooperative: plan.assignor === "cooperative-sticky",
+  runs: plan.members.filter(({ kind }) => ownsHandlers(kind)).map(({ name }) => name),
+  handling: new Map(plan.members.map((member) => [member.name, handlingOf(member)])),
+  cooperative: plan.cooperative,
   // A member that is to join again in time has half of that for its handlers.
   drainTimeout: Math.min(rebalanceTimeout / 2, ...plan.members.map(({ drainTimeout }) => drainTimeout)),
   drainTimeouts: new Map(

@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import type { MemoryCluster } from "../../MemoryCluster.ts"
 import { SeededRandom } from "../random.ts"
 import { closingTime, handled, stay } from "./consuming.ts"
-import type { History, LoggedRecord, PartitionIndex } from "./history.ts"
+import type { HandlingFacts, History, LoggedRecord, PartitionIndex } from "./history.ts"
 import {
   concern,
   heartbeatInterval,
@@ -31,8 +31,10 @@ export const sideSubject: Subject = { topic: "side", group: "side-readers" }
 
 const writerName = "side-writer"
 const memberName = "side-member"
+/** Comes and goes, where partitions are to move. */
+const guestName = "side-guest"
 /** Who is in its group. */
-export const sideMembers: ReadonlyArray<string> = [memberName]
+export const sideMembers: ReadonlyArray<string> = [memberName, guestName]
 const readerName = "side-reader"
 const partitions = 3
 const firstId = 90_000
@@ -40,10 +42,13 @@ const drainTimeout = 500
 const closeTimeout = 1000
 /** For more than is ever fetched at once but where partitions are not read. */
 const fetchBuffer = 1500
+/** What records have as keys where they are handled by key. */
+const keys = ["one", "two", null, "three"]
 /** In the value of a record that does not decode. */
 const flaw = "undecodable"
 
 const Lines = Topic.make(sideSubject.topic, { key: Serde.string, value: Serde.string })
+const Matching = Topic.pattern(/^side/, { key: Serde.string, value: Serde.string })
 const FlawedLines = Topic.make(sideSubject.topic, {
   key: Serde.string,
   value: Serde.make({
@@ -75,6 +80,8 @@ export class Side {
   /** Those that do not decode. */
   readonly #undecodableRecords: Array<number> = []
   #written = 0
+  /** How its members run handlers: in most kinds by partition. */
+  readonly #runPlan: HandlingFacts & { readonly order: "partition" | "key" | "none" }
 
   constructor(
     plan: WorkloadPlan,
@@ -87,6 +94,12 @@ export class Side {
     this.#as = as
     this.#recorder = recorder
     this.#chance = new SeededRandom(plan.seed, concern.side + 1)
+    const running = new SeededRandom(plan.seed, concern.side + 2)
+    const order = running.pick(["partition", "key", "none"] as const)
+    const inTurn = order === "partition" || plan.side.kind !== "moved" && plan.side.kind !== "once"
+    this.#runPlan = inTurn
+      ? { order: "partition" }
+      : { order, concurrency: running.pick([1, 2, 16]), maxAhead: running.pick([1, 3, 10_000]) }
   }
 
   /** From beginning to end. */
@@ -96,9 +109,13 @@ export class Side {
       latest: this.#latest,
       deleted: this.#deletes,
       undecodable: this.#undecodable,
-      stuck: this.#stuck
+      stuck: this.#stuck,
+      moved: this.#moves,
+      once: this.#once,
+      appears: this.#appears
     }
-    return this.#cluster.createTopic(sideSubject.topic, { partitions }).pipe(
+    const topic = kind === "appears" ? Effect.void : this.#create
+    return topic.pipe(
       Effect.zipRight(Effect.sleep(Duration.millis(startAt))),
       Effect.zipRight(kinds[kind])
     )
@@ -116,7 +133,7 @@ export class Side {
         deliveryTimeout: 300_000,
         hasReports: false
       }],
-      members: kind === "undecodable" ? [] : [memberName],
+      members: kind === "undecodable" ? [] : sideMembers,
       sessionTimeout,
       rebalanceTimeout,
       log: [...log, ...this.#deleted],
@@ -124,13 +141,22 @@ export class Side {
       settledAt,
       settleWithin: this.#plan.settleWithin,
       timersOvertake: (this.#plan.interleaving.earlyTimers ?? 0) > 0,
-      runs: [memberName],
+      runs: sideMembers,
+      handling: new Map(sideMembers.map((name) => [name, this.#runPlan])),
+      atMostOnce: kind === "once",
       reset: kind === "latest" ? "latest" : "earliest",
       cooperative: true,
       drainTimeout,
-      drainTimeouts: new Map([[memberName, drainTimeout]]),
-      fetchBuffers: new Map([[memberName, fetchBuffer]]),
-      closingTimes: new Map([[memberName, closingTime({ drainTimeout, closeTimeout }, "commits once")]]),
+      drainTimeouts: new Map(sideMembers.map((name) => [name, drainTimeout])),
+      // See `heldAtMost`.
+      fetchBuffers: new Map(
+        sideMembers.map((
+          name
+        ) => [name, this.#runPlan.order === "partition" ? fetchBuffer : 3 * fetchBuffer + 300 * partitions])
+      ),
+      closingTimes: new Map(
+        sideMembers.map((name) => [name, closingTime({ drainTimeout, closeTimeout }, "commits once")])
+      ),
       undecodable: new Set(this.#undecodableRecords),
       endedAt,
       leftovers: []
@@ -235,6 +261,94 @@ export class Side {
     )
   })
 
+  /** Partitions are paused, and moved to and fro, while they are written and read; some go to another member and come back. */
+  readonly #moves = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(12, 20))
+    const writer = yield* Effect.forkDaemon(this.#write(counts, () => this.#chance.between(20, 160)))
+    const working = this.#chance.pick([0, 20, 90])
+    const work: Work = () => working === 0 || this.#chance.next() < 0.5 ? undefined : Effect.sleep(working)
+    const guest = yield* Effect.forkDaemon(
+      this.#chance.next() < 0.5
+        ? Effect.void
+        : Effect.zipRight(this.#sleep(300, 1200), this.#stay(work, this.#sleep(300, 2000), { member: guestName }))
+    )
+    const done = Effect.all([Fiber.join(writer), Fiber.join(guest)], { discard: true })
+    yield* this.#stay(work, Effect.zipRight(done, this.#settled), {
+      beside: (consumer) =>
+        Effect.zipRight(
+          this.#sleep(200, 800),
+          Effect.forEach(counts, (_, partition) => this.#move(consumer, partition), {
+            concurrency: "unbounded",
+            discard: true
+          })
+        )
+    })
+  })
+
+  /** Moves and pauses one partition some times, and lets it go on in the end. */
+  #move(consumer: Consumer.Sight, partition: PartitionIndex): Effect.Effect<void> {
+    const place = { topic: sideSubject.topic, partition }
+    const member = memberName
+    const seek = Effect.gen(this, function*() {
+      const { length } = (yield* this.#log).filter((record) => record.partition === partition)
+      // Something comes after it, so that all is committed in the end.
+      const offset = this.#chance.between(0, Math.max(0, length - 1))
+      this.#recorder.add({ _tag: "Seeking", member, partition, offset })
+      yield* consumer.seek(place, { offset })
+      this.#recorder.add({ _tag: "Sought", member, partition, offset })
+    })
+    const pause = Effect.gen(this, function*() {
+      yield* consumer.pause([place])
+      this.#recorder.add({ _tag: "Paused", member, partition })
+      yield* this.#sleep(50, 900)
+      if (this.#chance.next() < 0.4) yield* seek
+      yield* this.#sleep(0, 200)
+    }).pipe(Effect.ensuring(Effect.suspend(() => {
+      this.#recorder.add({ _tag: "Continued", member, partition })
+      return Effect.ignore(consumer.resume([place]))
+    })))
+    return Effect.gen(this, function*() {
+      const times = this.#chance.between(1, 4)
+      for (let time = 0; time < times; time++) {
+        yield* Effect.suspend(() => this.#chance.next() < 0.5 ? seek : pause).pipe(
+          // It may be another's just now.
+          Effect.catchAll((error) => error.reason._tag === "NotAssigned" ? Effect.void : Effect.die(error))
+        )
+        yield* this.#sleep(0, 400)
+      }
+    })
+  }
+
+  /** Records are committed before they are handled: the first member stops in the middle. */
+  readonly #once = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(8, 16))
+    const writer = yield* Effect.forkDaemon(this.#write(counts, () => this.#chance.between(0, 80)))
+    const stop = yield* Deferred.make<void>()
+    const stopsAt = this.#chance.between(1, 15)
+    const working = this.#chance.pick([0, 5, 60])
+    let begun = 0
+    yield* this.#stay(
+      () => {
+        if (++begun < stopsAt) return working === 0 ? undefined : Effect.sleep(working)
+        return Effect.zipRight(Deferred.succeed(stop, undefined), Effect.never)
+      },
+      Effect.zipRight(Deferred.await(stop), this.#sleep(0, 600)),
+      { commit: "before" }
+    )
+    yield* this.#stay(() => undefined, Effect.zipRight(Fiber.join(writer), this.#settled), { commit: "before" })
+  })
+
+  /** A topic that is there only when its group has begun. */
+  readonly #appears = Effect.gen(this, function*() {
+    const counts = this.#perPartition(() => this.#chance.between(4, 8))
+    const writer = yield* Effect.forkDaemon(
+      Effect.zipRight(this.#sleep(0, 4000), Effect.zipRight(this.#create, this.#write(counts, () => 0)))
+    )
+    yield* this.#stay(() => undefined, Effect.zipRight(Fiber.join(writer), this.#settled), { topics: Matching })
+  })
+
+  readonly #create = Effect.suspend(() => this.#cluster.createTopic(sideSubject.topic, { partitions }))
+
   #perPartition<A>(make: () => A): ReadonlyArray<A> {
     return Array.from({ length: partitions }, make)
   }
@@ -261,9 +375,16 @@ export class Side {
               const record = firstId + this.#written++
               const isFlawed = partition === flawed?.partition && index === flawed.index
               if (isFlawed) this.#undecodableRecords.push(record)
+              const key = this.#runPlan.order === "key" ? keys[index % keys.length]! : null
               const value = `${record}:${isFlawed ? flaw : ""}`.padEnd(90, "x")
-              this.#recorder.add({ _tag: "Invoked", producer, record, size: value.length, partition })
-              const { offset } = yield* Effect.orDie(made.send(Lines.record({ key: null, value, partition })))
+              this.#recorder.add({
+                _tag: "Invoked",
+                producer,
+                record,
+                size: value.length + (key?.length ?? 0),
+                partition
+              })
+              const { offset } = yield* Effect.orDie(made.send(Lines.record({ key, value, partition })))
               this.#recorder.add({ _tag: "Acknowledged", producer, record, partition, offset: Number(offset) })
               const time = pause()
               if (time > 0) yield* Effect.sleep(Duration.millis(time))
@@ -274,13 +395,23 @@ export class Side {
     }).pipe(Effect.scoped, Effect.orDie, this.#as(producer))
   }
 
-  #stay(work: Work, until: Effect.Effect<void>): Effect.Effect<void> {
-    const handler = (record: Line) => Effect.suspend(() => handled(this.#recorder, memberName, record, work(record)))
+  #stay(
+    work: Work,
+    until: Effect.Effect<void>,
+    { beside, commit, member = memberName, topics = Lines }: {
+      readonly member?: string
+      readonly topics?: typeof Lines | typeof Matching
+      readonly commit?: "before"
+      /** What is done with the consumer while it runs. */
+      readonly beside?: (consumer: Consumer.Sight) => Effect.Effect<void>
+    } = {}
+  ): Effect.Effect<void> {
+    const handler = (record: Line) => Effect.suspend(() => handled(this.#recorder, member, record, work(record)))
     return stay(
-      memberName,
+      member,
       {
         groupId: sideSubject.group,
-        topics: [Lines],
+        topics: [topics],
         reset: this.#plan.side.kind === "latest" ? "latest" : "earliest",
         sessionTimeout,
         heartbeatInterval,
@@ -290,15 +421,19 @@ export class Side {
         closeTimeout,
         fetch: { maxWait: "1 second", bufferBytes: fetchBuffer, partitionBytes: fetchBuffer }
       },
-      // Its end may come before the run has begun.
       (consumer) =>
-        Effect.catchAll(
-          consumer.run(handler),
-          (error) => error !== "failed" && error.reason._tag === "Closed" ? Effect.void : Effect.die(error)
+        consumer.run(handler, { ...this.#runPlan, commit }).pipe(
+          Effect.catchAll((error) =>
+            // Its end may come before the run has begun.
+            error !== "failed" && error.reason._tag === "Closed" ? Effect.void : Effect.die(error)
+          ),
+          Effect.as("closed" as const)
         ),
       this.#recorder,
-      until
-    ).pipe(this.#as(memberName))
+      until,
+      undefined,
+      beside
+    ).pipe(Effect.asVoid, this.#as(member))
   }
 
   /** What is deleted was there. */

@@ -15,11 +15,13 @@ export const readLog = (
   Effect.map(cluster.records(topic), (records) =>
     records.map(({ headers, key, offset, partition, value }) => {
       const text = decoder.decode(value!)
+      const decodedKey = key === null ? null : decoder.decode(key)
       return {
         partition,
         offset: Number(offset),
         record: recordId(text),
-        content: contentOf(key === null ? null : decoder.decode(key), text, headers)
+        content: contentOf(decodedKey, text, headers),
+        key: decodedKey
       }
     }))
 

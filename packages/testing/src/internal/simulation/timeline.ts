@@ -246,6 +246,24 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
       return ofConsumer(time, event.member, "closes")
     case "MemberClosed":
       return ofConsumer(time, event.member, "is closed")
+    case "MemberKilled":
+      return ofConsumer(time, event.member, "is killed")
+    case "MemberFenced":
+      return ofConsumer(time, event.member, "is told that its name is taken")
+    case "Stalled":
+      return ofConsumer(time, event.member, "stands still")
+    case "Resumed":
+      return ofConsumer(time, event.member, "goes on")
+    case "Seeking":
+    case "Sought":
+      return ofConsumer(
+        time,
+        event.member,
+        `${event._tag === "Seeking" ? "seeks" : "is at"} ${placeInWords(event.partition, event.offset)}`
+      )
+    case "Paused":
+    case "Continued":
+      return ofConsumer(time, event.member, `${event._tag === "Paused" ? "pauses" : "resumes"} ${event.partition}`)
     case "Started":
       return ofConsumer(
         time,

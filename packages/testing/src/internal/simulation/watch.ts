@@ -36,9 +36,12 @@ const assigned = (time: number, exchange: Exchange, subject: Subject): ReadonlyA
   }]
 }
 
-const synced = (time: number, exchange: Exchange, { group }: Subject): ReadonlyArray<GroupEvent> => {
+const synced = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {
   const { generationId: generation, groupId, memberId } = exchange.request as RequestOf<typeof SyncGroup>
-  return errorCodeOf(exchange) === 0 && groupId === group ? [{ _tag: "Synced", time, memberId, generation }] : []
+  const { assignment, errorCode } = exchange.response as ResponseInput<typeof SyncGroup>
+  return errorCode === 0 && groupId === subject.group
+    ? [{ _tag: "Synced", time, memberId, generation, partitions: partitionsOf(assignment, subject) }]
+    : []
 }
 
 const committed = (time: number, exchange: Exchange, subject: Subject): ReadonlyArray<GroupEvent> => {
@@ -93,15 +96,18 @@ const inCluster = (time: number, event: ClusterEvent, { group, topic }: Subject)
 const fetched = (time: number, exchange: Exchange, { topic }: Subject): ReadonlyArray<FetchedEvent> => {
   const request = exchange.request as RequestOf<typeof Fetch>
   const response = exchange.response as ResponseInput<typeof Fetch>
-  const parts = response.responses.flatMap((answer, index) =>
-    answer.topic !== topic ? [] : answer.partitions.flatMap(({ partitionIndex: partition, records }, place) => {
-      const from = request.topics[index]!.partitions[place]!.fetchOffset
+  const parts = response.responses.flatMap((answer) =>
+    answer.topic !== topic ? [] : answer.partitions.flatMap(({ partitionIndex: partition, records }) => {
+      // What a fetch session goes on with is not asked for again.
+      const from = request.topics
+        .find((each) => each.topic === topic)?.partitions
+        .find((each) => each.partition === partition)?.fetchOffset
       return records === null || records === undefined || records.length === 0
         ? []
         : {
           partition,
           from,
-          end: endPosition(records, { offset: from, leaderEpoch: -1 }).offset,
+          end: endPosition(records, { offset: from ?? 0, leaderEpoch: -1 }).offset,
           bytes: records.length
         }
     })

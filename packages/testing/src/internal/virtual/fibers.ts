@@ -21,6 +21,7 @@ export type AnyFiber = Fiber.RuntimeFiber<any, any>
 export class Fibers extends Supervisor.AbstractSupervisor<void> {
   readonly value = Effect.void
   readonly #numbers = new Map<AnyFiber, number>()
+  readonly #abandoned = new WeakSet<AnyFiber>()
   #started = 0
 
   /** Those that have not ended, in the order of their starts. */
@@ -39,6 +40,16 @@ export class Fibers extends Supervisor.AbstractSupervisor<void> {
 
   override onEnd<A, E>(_exit: Exit.Exit<A, E>, fiber: Fiber.RuntimeFiber<A, E>): void {
     this.#numbers.delete(fiber)
+  }
+
+  /** A fiber that will not run again, and is nobody's fault: that of a process that was killed. */
+  abandon(fiber: AnyFiber): void {
+    this.#numbers.delete(fiber)
+    this.#abandoned.add(fiber)
+  }
+
+  isAbandoned(fiber: AnyFiber): boolean {
+    return this.#abandoned.has(fiber)
   }
 
   /** A fiber that runs, and what it does: `status` is its own answer, `sleepsUntil` what the clock knows. */

@@ -173,7 +173,9 @@ export class Simulator<A, E> {
     const running = new Set(this.#fibers.running)
     return [
       ...this.#describeFibers(),
-      ...this.#clock.sleepers().filter(({ fiber }) => !running.has(fiber)).map(({ at }) => `a timer at ${at} ms`),
+      ...this.#clock.sleepers().filter(({ fiber }) => !running.has(fiber) && !this.#fibers.isAbandoned(fiber)).map((
+        { at }
+      ) => `a timer at ${at} ms`),
       ...size === 0 ? [] : [`${size} steps that are ready`]
     ]
   }

@@ -316,6 +316,34 @@ const mutations: ReadonlyArray<
         events.splice(at + 1, 0, { _tag: "MemberClosed", time: events[at]!.time, member })
       })
   ],
+  [
+    "a record is handled beside one of its partition",
+    "handled-in-turn",
+    (history, choice) =>
+      withEvents(history, (events) => {
+        const at = one(history, "Started", choice)
+        const event = events[at] as EventOf<"Started">
+        events.splice(at + 1, 0, { ...event, offset: event.offset + 1 })
+      })
+  ],
+  [
+    "a record is handled before it is committed",
+    "handled-once",
+    (history, choice) => {
+      one(history, "Started", choice)
+      return { ...history, atMostOnce: true, events: history.events.filter(({ _tag }) => _tag !== "Committed") }
+    }
+  ],
+  [
+    "a record of a partition that is paused is handled",
+    "paused-is-paused",
+    (history, choice) => {
+      const at = one(history, "Started", choice)
+      const { member, partition } = history.events[at] as EventOf<"Started">
+      const time = -1000
+      return { ...history, events: [{ _tag: "Paused", time, member, partition }, ...history.events.slice(at)] }
+    }
+  ],
   ["a close takes long", "closes-in-time", (history, choice) => {
     const at = one(history, "MemberClosing", choice)
     const { member } = history.events[at] as EventOf<"MemberClosing">

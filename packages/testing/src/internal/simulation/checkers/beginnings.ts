@@ -16,7 +16,8 @@ export class Beginnings {
   constructor(history: History) {
     const { events, reset = "earliest" } = history
     for (const event of events) {
-      if (event._tag !== "Deleted") continue
+      // Who moves a partition on does without what is before.
+      if (event._tag !== "Deleted" && event._tag !== "Seeking") continue
       const list = this.#deletions.get(event.partition)
       if (list === undefined) this.#deletions.set(event.partition, [event])
       else list.push(event)

@@ -47,6 +47,7 @@ const check: Checker = (history) => {
       case "MemberStarted":
         members.delete(event.member)
         break
+      case "MemberKilled":
       case "MemberClosed":
         members.set(event.member, event.time)
         break

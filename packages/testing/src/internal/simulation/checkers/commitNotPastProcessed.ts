@@ -14,7 +14,7 @@ interface Latest {
 
 const check: Checker = (history) => {
   const violations = new Violations(name)
-  if (history.members.length === 0) return violations.all
+  if (history.members.length === 0 || history.atMostOnce === true) return violations.all
   const log = new LogIndex(history)
   const beginnings = new Beginnings(history)
   const processedAt = new Map<PartitionIndex, Map<number, number>>()
@@ -62,7 +62,7 @@ const check: Checker = (history) => {
  * When a commit was sent that the coordinator accepted, every record before its offset had been processed, by this member
  * or another; and it is not past the end of the log. So for what is committed in the end.
  *
- * Exceptions: what was deleted by then, and what is before the group's first position, see `nothing-skipped`.
+ * Exceptions: a group that commits before it handles; what a member left out by a seek; what was deleted by then, and what is before the group's first position, see `nothing-skipped`.
  */
 export const commitNotPastProcessed: Check = {
   name,

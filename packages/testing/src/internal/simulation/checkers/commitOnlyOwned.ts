@@ -18,6 +18,7 @@ const check: Checker = (history) => {
         assignments.add(event)
         break
       case "Synced":
+        assignments.synced(event)
         synced.set(event.memberId, event)
         break
       case "Committed": {

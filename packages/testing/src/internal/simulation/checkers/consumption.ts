@@ -1,8 +1,11 @@
-import type { History, PartitionIndex } from "../history.ts"
+import type { HandlingFacts, History, PartitionIndex } from "../history.ts"
 import { Beginnings } from "./beginnings.ts"
 import { Assignments, memberNames } from "./groups.ts"
 import { LogIndex } from "./logIndex.ts"
 import { Trouble } from "./trouble.ts"
+
+/** What a handler needs to begin, in milliseconds: timers that overtake ready work, and fibers that are late, come to less. */
+const lateness = 100
 
 /** A record in the hands of a member's handler, or of a reader. */
 export interface Delivery {
@@ -28,21 +31,46 @@ export interface Delivery {
 /** What members and readers were given. */
 export interface Consumption {
   readonly deliveries: ReadonlyArray<Delivery>
+  /** By partition: indices of events by which it was moved elsewhere. */
+  readonly moves: ReadonlyMap<PartitionIndex, ReadonlyArray<number>>
   /** By member: indices of events after which what was processed may not have been committed for its next owner. */
   readonly disturbances: ReadonlyMap<string, ReadonlyArray<number>>
 }
 
 /** One partition in the hands of a member. */
 interface Lane {
+  readonly partition: PartitionIndex
   last: Delivery | undefined
+  /** Out of order: the last one of each key, and positions of all. */
+  readonly byKey: Map<string, Delivery>
+  readonly begun: Set<number>
+  /** Where it was moved to, if nothing was lost since: nothing before it comes, and in order it is the next. */
+  base: number | undefined
+  /** When it was moved there. */
+  movedAt: number
   /** The next record may be any: the reader began again, or its handler has not done the last one. */
   restarted: boolean
   /** The partition was, or may have been, lost and taken again. */
   retaken: boolean
 }
 
+/** Where a record came from. */
+interface Place {
+  readonly partition: PartitionIndex
+  readonly offset: number
+  readonly stream?: number
+}
+
+const keyOf = ({ offset, partition, stream = 0 }: Place): string => `${partition}/${offset}/${stream}`
+
 interface Member {
-  readonly lanes: Map<PartitionIndex, Lane>
+  /** By partition and, where each has streams of its own, by stream. */
+  readonly lanes: Map<string, Lane>
+  /** Those whose handlers have not ended, by place. */
+  readonly open: Map<string, Delivery>
+  readonly order: HandlingFacts["order"]
+  /** A handler has failed, and it has not begun to read again: what it does now may be for nothing. */
+  isFailing: boolean
   readonly disturbances: Array<number>
   readonly isRun: boolean
   assigned: ReadonlyArray<PartitionIndex>
@@ -64,6 +92,10 @@ const byHistory = new WeakMap<History, Consumption>()
  *   that they were not awaited. A stream still goes through the chunk that it was given before, so the leap may be later
  *   than the loss; a run ends its handlers before;
  * - what is between was deleted by then.
+ *
+ * A partition that was moved elsewhere goes on there; what had been begun to begin may still come at that moment.
+ *
+ * By key it goes on with the next record of that key, and in no order with any that it was not given: the same exceptions.
  *
  * A reader without a group begins with the first record of each partition. One whose stream fails with the place of a
  * record is taken to be given that.
@@ -87,11 +119,15 @@ const makeConsumption = (history: History): Consumption => {
   const assignments = new Assignments()
   const members = new Map<string, Member>()
   const deliveries: Array<Delivery> = []
+  const moves = new Map<PartitionIndex, Array<number>>()
   const memberOf = (name: string): Member => {
     let member = members.get(name)
     if (member === undefined) {
       member = {
         lanes: new Map(),
+        open: new Map(),
+        order: history.handling?.get(name)?.order ?? "partition",
+        isFailing: false,
         disturbances: [],
         isRun: runs.includes(name),
         assigned: [],
@@ -103,10 +139,45 @@ const makeConsumption = (history: History): Consumption => {
     }
     return member
   }
-  const laneOf = ({ lanes }: Member, partition: PartitionIndex): Lane => {
-    let lane = lanes.get(partition)
-    if (lane === undefined) lanes.set(partition, lane = { last: undefined, restarted: true, retaken: false })
+  const laneOf = ({ lanes, order }: Member, { partition, stream }: Place): Lane => {
+    // Batches are no streams of their own.
+    const key = stream === undefined || order === "batch" ? `${partition}` : `${partition}/${stream}`
+    let lane = lanes.get(key)
+    if (lane === undefined) {
+      lane = {
+        partition,
+        last: undefined,
+        byKey: new Map(),
+        begun: new Set(),
+        base: undefined,
+        movedAt: -Infinity,
+        restarted: true,
+        retaken: false
+      }
+      lanes.set(key, lane)
+    }
     return lane
+  }
+  /** Whether a record may be the next one that is begun, out of order. */
+  const mayBegin = ({ order }: Member, lane: Lane, position: number): { before?: Delivery; isNext: boolean } => {
+    const key = order === "key" ? log.of(lane.partition)[position]?.key : undefined
+    const before = typeof key === "string" ? lane.byKey.get(key) : undefined
+    return before === undefined
+      ? { isNext: !lane.begun.has(position) }
+      : { before, isNext: log.nextOfKey(lane.partition, before.position) === position }
+  }
+  const disturb = (member: Member, index: number) => {
+    member.disturbances.push(index)
+    member.isDisturbed = true
+  }
+  /** What comes next may be any record. */
+  const forget = ({ lanes }: Member) => {
+    for (const lane of lanes.values()) {
+      lane.restarted = true
+      lane.base = undefined
+      lane.byKey.clear()
+      lane.begun.clear()
+    }
   }
   /** Whether a record, and so all those before it, was deleted by then. */
   const wasDeleted = (partition: PartitionIndex, position: number, time: number): boolean =>
@@ -115,16 +186,23 @@ const makeConsumption = (history: History): Consumption => {
     name: string,
     index: number,
     time: number,
-    { offset, partition }: { readonly partition: PartitionIndex; readonly offset: number },
+    place: Place,
     isReader = false
   ) => {
+    const { offset, partition } = place
     const member = memberOf(name)
-    const lane = laneOf(member, partition)
+    const lane = laneOf(member, place)
     const position = log.positionOf(partition, offset)
+    const isAnyOrder = member.order === "key" || member.order === "none"
+    const next = isAnyOrder ? mayBegin(member, lane, position) : undefined
     const isFirst = lane.last === undefined
     const before = lane.last?.position ?? -1
-    const isNext = isFirst && !isReader || position === before + 1 ||
-      position > before && wasDeleted(partition, position - 1, time)
+    // One that had begun to begin may still come.
+    const isMoved = lane.base !== undefined && time > lane.movedAt + lateness
+    const isNext = isMoved && position < lane.base! || isMoved && lane.restarted && !isAnyOrder
+      ? position === lane.base
+      : next?.isNext ?? (isFirst && !isReader || position === before + 1 ||
+        position > before && wasDeleted(partition, position - 1, time))
     const delivery: Delivery = {
       index,
       time,
@@ -132,19 +210,23 @@ const makeConsumption = (history: History): Consumption => {
       partition,
       offset,
       position,
-      jumpFrom: isNext ? undefined : lane.last?.offset ?? -1,
+      jumpFrom: isNext ? undefined : (next?.before ?? lane.last)?.offset ?? -1,
       isOwner: member.memberId !== undefined && assignments.lastOwner(partition) === member.memberId,
-      mayJump: !isReader && (lane.restarted || lane.retaken),
+      mayJump: !isReader && !isAnyOrder && !isMoved && (lane.restarted || lane.retaken),
       ended: undefined
     }
     deliveries.push(delivery)
+    member.open.set(keyOf(place), delivery)
+    if (member.isFailing) disturb(member, index)
     lane.last = delivery
+    if (isMoved && !isAnyOrder) lane.base = undefined
+    if (isAnyOrder) {
+      const { key } = log.of(partition)[position] ?? {}
+      lane.begun.add(position)
+      if (typeof key === "string") lane.byKey.set(key, delivery)
+    }
     lane.restarted = false
     if (member.isRun || !isNext) lane.retaken = false
-  }
-  const disturb = (member: Member, index: number) => {
-    member.disturbances.push(index)
-    member.isDisturbed = true
   }
 
   events.forEach((event, index) => {
@@ -157,34 +239,58 @@ const makeConsumption = (history: History): Consumption => {
       case "Processed":
       case "HandlerEnded": {
         const member = memberOf(event.member)
-        const lane = laneOf(member, event.partition)
-        const delivery = lane.last
+        const delivery = member.open.get(keyOf(event))
+        member.open.delete(keyOf(event))
         const isProcessed = event._tag === "Processed"
-        if (delivery?.offset === event.offset) {
+        if (delivery !== undefined) {
           delivery.ended ??= { index, time: event.time, how: isProcessed ? "processed" : event.how }
         }
-        if (!isProcessed) lane.restarted = true
+        if (!isProcessed) {
+          const lane = laneOf(member, event)
+          lane.restarted = true
+          if (lane.base !== undefined && event.how === "failed") lane.base = undefined
+        }
+        if (!isProcessed && event.how === "failed") member.isFailing = true
         if (!isProcessed || event.time - (delivery?.time ?? 0) >= drainTimeout / 2) disturb(member, index)
         return
       }
+      case "MemberKilled":
       case "MemberStarted":
       case "ReaderRestarted": {
         const member = memberOf(event.member)
-        for (const lane of member.lanes.values()) lane.restarted = true
+        forget(member)
+        member.isFailing = false
+        if (event._tag === "MemberKilled") member.open.clear()
         return disturb(member, index)
+      }
+      case "Seeking":
+      case "Sought": {
+        const lane = laneOf(memberOf(event.member), event)
+        moves.set(event.partition, [...moves.get(event.partition) ?? [], index])
+        lane.restarted = true
+        lane.byKey.clear()
+        lane.begun.clear()
+        lane.base = event._tag === "Sought" ? log.positionOf(event.partition, event.offset) : undefined
+        lane.movedAt = event.time
+        return disturb(memberOf(event.member), index)
       }
       case "Assigned":
         return assignments.add(event)
       case "Synced": {
         const name = nameOf(event.memberId)
         if (name === undefined) return
+        assignments.synced(event)
         const member = memberOf(name)
         const before = member.memberId === event.memberId ? member.assigned : []
         const after = assignments.of(event.generation, event.memberId)
         const mayHaveLost = member.isDisturbed || !trouble.wasCalm(member.syncedAt, event.time, name) ||
           !(cooperative || member.isRun)
-        for (const [partition, lane] of member.lanes) {
-          if (mayHaveLost || !before.includes(partition) || !after.includes(partition)) lane.retaken = true
+        for (const lane of member.lanes.values()) {
+          if (!mayHaveLost && before.includes(lane.partition) && after.includes(lane.partition)) continue
+          lane.retaken = true
+          lane.base = undefined
+          lane.byKey.clear()
+          lane.begun.clear()
         }
         member.assigned = after
         member.memberId = event.memberId
@@ -195,6 +301,7 @@ const makeConsumption = (history: History): Consumption => {
   })
   return {
     deliveries,
+    moves,
     disturbances: new Map(Array.from(members, ([name, { disturbances }]) => [name, disturbances]))
   }
 }

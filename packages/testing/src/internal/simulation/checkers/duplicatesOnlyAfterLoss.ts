@@ -23,7 +23,14 @@ const check: Checker = (history) => {
   const members = new Set(history.members)
   const runs = new Set(history.runs)
   const trouble = new Trouble(history)
-  const { deliveries, disturbances } = consumptionOf(history)
+  const { deliveries, disturbances, moves } = consumptionOf(history)
+  const { drainTimeout = 500 } = history
+  /** Whether a member had a handler that took long, between a delivery of its own and another one. */
+  const hadLong = (before: Delivery, { index, time }: Delivery): boolean =>
+    deliveries.some((one) =>
+      one.member === before.member && one.index < index && (one.ended?.index ?? Infinity) > before.index &&
+      Math.min(one.ended?.time ?? Infinity, time) - one.time >= drainTimeout / 2
+    )
   const last = new Map<string, Delivery>()
   for (const delivery of deliveries) {
     const { index, jumpFrom, mayJump, member, offset, partition, time } = delivery
@@ -42,8 +49,9 @@ const check: Checker = (history) => {
     const wasHandedOver = before.isOwner && delivery.isOwner && ended !== undefined && ended.index < index &&
       ended.how === "processed" &&
       runs.has(before.member) && trouble.wasCalm(before.time, time, before.member) &&
-      !hasBetween(disturbances.get(before.member) ?? [], before.index, index)
-    if (wasHandedOver) {
+      !hasBetween(disturbances.get(before.member) ?? [], before.index, index) &&
+      !hasBetween(moves.get(partition) ?? [], before.index, index)
+    if (wasHandedOver && !hadLong(before, delivery)) {
       violations.add(`${member} was given ${key}, which ${before.member} had processed when it gave it up`, time)
     }
   }
@@ -59,9 +67,9 @@ const check: Checker = (history) => {
  * To another member: if the first one had not processed it; or if it could not commit that before its partition was
  * another's. That it could not is excused if anything that disturbs the first one was broken meanwhile or of late, if a handler of it failed, was
  * interrupted or took as long as half of the shortest drain timeout (all partitions that are revoked together share one
- * bound), or if its reader began again. Whoever reads a stream commits when they like, so for them it is always excused,
+ * bound, and by key a record may wait for one of another partition), or if its reader began again. Whoever reads a stream commits when they like, so for them it is always excused,
  * as is a stream that still goes through its chunk beside the partition's next owner.
- * Otherwise a partition changes hands without a duplicate, also when a member closes.
+ * And whoever moves a partition back wants its records again. Otherwise a partition changes hands without a duplicate, also when a member closes.
  */
 export const duplicatesOnlyAfterLoss: Check = {
   name,

@@ -37,7 +37,7 @@ class Holdings {
     for (const { bytes, end, from, partition } of parts) {
       if (!this.assigned.includes(partition)) continue
       const lane = this.#lanes.get(partition)
-      const before = lane?.end === from ? lane.parts : []
+      const before = lane !== undefined && (from ?? lane.end) === lane.end ? lane.parts : []
       this.#lanes.set(partition, { parts: [...before, { end, bytes }], end })
     }
   }
@@ -76,12 +76,14 @@ const check: Checker = (history) => {
       case "Synced": {
         const holdings = members.get(nameOf(event.memberId) ?? "")?.holdings
         if (holdings === undefined) break
+        assignments.synced(event)
         holdings.assigned = assignments.of(event.generation, event.memberId)
         holdings.forget(event.time)
         break
       }
       case "MemberStarted":
       case "MemberClosing":
+      case "MemberKilled":
       case "ReaderRestarted": {
         const holdings = members.get(event.member)?.holdings
         if (holdings === undefined) break

@@ -1,6 +1,7 @@
 import type { History, HistoryEvent, PartitionIndex } from "../history.ts"
 
 type Assigned = Extract<HistoryEvent, { readonly _tag: "Assigned" }>
+type Synced = Extract<HistoryEvent, { readonly _tag: "Synced" }>
 
 const nothing: ReadonlyArray<PartitionIndex> = []
 
@@ -32,6 +33,16 @@ export class Assignments {
     for (const [memberId, partitions] of event.partitions) {
       for (const partition of partitions) this.#lastOwners.set(partition, memberId)
     }
+  }
+
+  /** A static member that comes back in a generation that goes on takes the place of who it was. */
+  synced({ generation, memberId, partitions }: Synced): void {
+    const known = this.#byGeneration.get(generation)
+    if (known === undefined || partitions === undefined || known.partitions.has(memberId)) return
+    const renamed = { ...known, partitions: new Map(known.partitions).set(memberId, partitions) }
+    this.#byGeneration.set(generation, renamed)
+    if (this.current === known) this.current = renamed
+    for (const partition of partitions) this.#lastOwners.set(partition, memberId)
   }
 
   /** What a member has in a generation. */

@@ -11,6 +11,8 @@ import { failedNoIsAbsent } from "./failedNoIsAbsent.ts"
 import { failsForAReason } from "./failsForAReason.ts"
 import { fetchBound } from "./fetchBound.ts"
 import { flushMeansDone } from "./flushMeansDone.ts"
+import { handledInTurn } from "./handledInTurn.ts"
+import { handledOnce } from "./handledOnce.ts"
 import { handlersGetTheirTime } from "./handlersGetTheirTime.ts"
 import { inOrder } from "./inOrder.ts"
 import { noDuplicates } from "./noDuplicates.ts"
@@ -21,6 +23,7 @@ import { nothingSkipped } from "./nothingSkipped.ts"
 import { oneOutcome } from "./oneOutcome.ts"
 import { oneOwner } from "./oneOwner.ts"
 import { order } from "./order.ts"
+import { pausedIsPaused } from "./pausedIsPaused.ts"
 import { processedIsLogged } from "./processedIsLogged.ts"
 import { progress } from "./progress.ts"
 import { rightPartition } from "./rightPartition.ts"
@@ -46,6 +49,9 @@ export const checkers: ReadonlyArray<Check> = [
   commitOnlyOwned,
   duplicatesOnlyAfterLoss,
   oneOwner,
+  handledInTurn,
+  handledOnce,
+  pausedIsPaused,
   handlersGetTheirTime,
   notExpelledWhenHealthy,
   bufferBound,

@@ -4,6 +4,9 @@ import type { History, LoggedRecord } from "../history.ts"
 export class LogIndex {
   readonly #partitions = new Map<number, Array<LoggedRecord>>()
 
+  /** By partition and position: that of the next record with the same key. Made when it is asked for. */
+  readonly #followers = new Map<number, ReadonlyArray<number | undefined>>()
+
   constructor({ log }: History) {
     for (const logged of log) {
       const records = this.#partitions.get(logged.partition)
@@ -39,5 +42,22 @@ export class LogIndex {
   at(partition: number, offset: number): LoggedRecord | undefined {
     const record = this.of(partition)[this.positionOf(partition, offset)]
     return record?.offset === offset ? record : undefined
+  }
+
+  /** The position of the next record of the partition that has the same key; records without a key have none. */
+  nextOfKey(partition: number, position: number): number | undefined {
+    let followers = this.#followers.get(partition)
+    if (followers === undefined) {
+      const next = new Map<string, number>()
+      const found: Array<number | undefined> = []
+      const records = this.of(partition)
+      for (let index = records.length - 1; index >= 0; index--) {
+        const key = records[index]!.key ?? undefined
+        found[index] = key === undefined ? undefined : next.get(key)
+        if (key !== undefined) next.set(key, index)
+      }
+      this.#followers.set(partition, followers = found)
+    }
+    return followers[position]
   }
 }

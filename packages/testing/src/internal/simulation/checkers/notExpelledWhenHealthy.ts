@@ -19,8 +19,14 @@ const check: Checker = (history) => {
       case "MemberClosing":
         leaving.set(event.member, "closing")
         break
+      case "MemberKilled":
       case "MemberClosed":
         leaving.set(event.member, "closed")
+        break
+      case "MemberFenced":
+        if (trouble.wasCalm(event.time, event.time, event.member)) {
+          violations.add(`${event.member} was told that its name was taken, and nothing was broken`, event.time)
+        }
         break
       case "Expelled": {
         const member = nameOf(event.memberId)
@@ -37,7 +43,7 @@ const check: Checker = (history) => {
 
 /**
  * A member is expelled only if something that disturbs it is broken, or was of late ({@link Trouble}): slow handlers, rebalances and closing stop no
- * heartbeat, and no joining or syncing.
+ * heartbeat, and no joining or syncing. So for a static member that hears that its name was taken: by a JoinGroup of its own that came late.
  *
  * Exceptions: a member that has closed may have been in the middle of joining, so that it could not take its leave; one
  * that is closing need not join or sync any more, but its heartbeat goes on while it drains.

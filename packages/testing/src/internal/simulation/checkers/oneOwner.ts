@@ -1,4 +1,4 @@
-import type { Checker, PartitionIndex } from "../history.ts"
+import type { Checker, HistoryEvent, PartitionIndex } from "../history.ts"
 import type { Check } from "./check.ts"
 import { Assignments, memberNames } from "./groups.ts"
 import { Trouble } from "./trouble.ts"
@@ -23,6 +23,8 @@ interface Identity {
   readonly takenAt: Map<PartitionIndex, number>
 }
 
+type Handled = Extract<HistoryEvent, { readonly _tag: "Started" }>
+
 const check: Checker = (history) => {
   const violations = new Violations(name)
   const { drainTimeout = 500, events } = history
@@ -35,6 +37,9 @@ const check: Checker = (history) => {
   const identities = new Map<string, Identity>()
   const running = new Map<PartitionIndex, Map<string, Running>>()
   const last = new Map<string, Running>()
+  const keyOf = ({ member, offset, stream = 0 }: Pick<Handled, "member" | "offset" | "stream">) =>
+    `${member}/${offset}/${stream}`
+  /** By member, offset and stream. */
   const runningIn = (partition: PartitionIndex): Map<string, Running> => {
     let found = running.get(partition)
     if (found === undefined) running.set(partition, found = new Map())
@@ -63,13 +68,17 @@ const check: Checker = (history) => {
         const { generation, memberId, time } = event
         const member = nameOf(memberId)
         if (member === undefined) break
+        assignments.synced(event)
+        for (const partition of event.partitions ?? []) everAssigned.add(`${member}/${partition}`)
         const before = identities.get(member)
         const takenAt = before?.takenAt ?? new Map<PartitionIndex, number>()
         const now = assignments.of(generation, memberId)
         for (const partition of before?.assigned ?? []) {
           if (now.includes(partition)) continue
           // It may have been given back, and taken again, while the reader went on with what it had before.
-          const since = runningIn(partition).get(member)?.since ?? Infinity
+          const since = Math.min(
+            ...Array.from(runningIn(partition).values(), (one) => one.member === member ? one.since : Infinity)
+          )
           if (since > (takenAt.get(partition) ?? -Infinity)) takenAt.set(partition, time)
         }
         identities.set(member, { memberId, assigned: now, takenAt })
@@ -99,15 +108,18 @@ const check: Checker = (history) => {
             )
           }
         }
-        handlers.set(member, self)
+        handlers.set(keyOf(event), self)
         break
       }
       case "Processed":
       case "HandlerEnded":
-        running.get(event.partition)?.delete(event.member)
+        running.get(event.partition)?.delete(keyOf(event))
         break
+      case "MemberKilled":
       case "MemberClosed":
-        for (const handlers of running.values()) handlers.delete(event.member)
+        for (const handlers of running.values()) {
+          for (const [key, { member }] of handlers) if (member === event.member) handlers.delete(key)
+        }
     }
   }
   return violations.all

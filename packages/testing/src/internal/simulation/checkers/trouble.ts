@@ -19,17 +19,26 @@ export class Trouble {
    * coordinator again within a session timeout, or is put out at its end: later there is no consequence of a heartbeat
    * that was missed. Until then it may not have heard of a rebalance, which waits for it a rebalance timeout from its
    * beginning. No answer is waited for any more by then. A connection that has gone silent is trouble for as long as its
-   * client cannot know: until the request on it that times out first has done so, or it is closed before.
+   * client cannot know: until the request on it that times out first has done so, or it is closed before. A process that
+   * stands still or is killed is trouble of its member.
    */
   constructor({ events, members, rebalanceTimeout, sessionTimeout }: History) {
     const aftermath = sessionTimeout + (rebalanceTimeout ?? sessionTimeout)
     let healedAt = Infinity
     const endedAt = new Map<number, number>()
     const silences: Array<Span & { readonly member: string }> = []
+    const stalls = new Map<string, Span & { readonly member: string }>()
     const open = new Map<number, Span>()
     for (const event of events) {
       if (event._tag === "Healed") healedAt = event.time
       if (event._tag === "FaultEnded") endedAt.set(event.id, event.time)
+      if (event._tag === "MemberKilled") silences.push({ ...event, from: event.time, to: event.time + aftermath })
+      if (event._tag === "Stalled") stalls.set(event.member, { from: event.time, to: Infinity, member: event.member })
+      if (event._tag === "Resumed") {
+        const stall = stalls.get(event.member)!
+        silences.push({ ...stall, to: event.time + aftermath })
+        stalls.delete(event.member)
+      }
       if (event._tag === "SilenceBegan") {
         const silence = { from: event.time, to: Infinity, member: event.member }
         silences.push(silence)
@@ -47,6 +56,7 @@ export class Trouble {
     }
     const all: Array<Span> = []
     const byMember = new Map<string, Array<Span>>(members.map((member) => [member, []]))
+    for (const stall of stalls.values()) silences.push(stall)
     for (const { from, member, to } of silences) byMember.get(member)?.push({ from, to })
     for (const event of events) {
       if (event._tag !== "FaultBegan") continue
