@@ -1,6 +1,9 @@
 import type { Load } from "./load.ts"
 import { startPacer } from "./pacer.ts"
 
+/** What floating point may do to a number of records. */
+const rounding = 1e-3
+
 /**
  * Sends at the load's rate, whether or not the client keeps up: `send` hands over one record and calls back when it is
  * acknowledged. A latency counts from when its record was due, so that a client that stalls is not spared what it delays.
@@ -35,10 +38,9 @@ export const openLoop = (
         if (over && acknowledged === sent) end(resolve)
       })
     }
-    const stopPacer = startPacer(Math.max(1, interval), () => {
-      const now = performance.now()
+    // The first is due at the first tick.
+    const stopPacer = startPacer(Math.max(1, interval), (now) => {
       start ??= now
-      // The first is due at once.
-      while (!over && start + sent * interval <= now) sendNext()
+      while (!over && start + (sent - rounding) * interval <= now) sendNext()
     })
   })
