@@ -232,11 +232,22 @@ const benchmark = async (): Promise<Counts> => {
     return inCi ? oneFailed : { ...none, skipped: 1 }
   }
   const main = join(root, "packages", "bench", "src", "main.ts")
-  const choice = ["--cases", "sendAll,pipe,send-1,consume", "--clients", "sluice,kafkajs"]
-  const size = ["--rounds", "1", "--no-warm-up", "--records", "300000", "--seconds", "2"]
+  const cases = "sendAll,pipe,send-1,records,run,run-key,end-to-end,idle"
+  const choice = ["--cases", cases, "--clients", "sluice,kafkajs,java"]
+  const size = ["--records", "300000", "--read", "300000", "--seconds", "2", "--idle-seconds", "2"]
   const out = ["--out", join(cache, "bench-brief")]
   const brokers = process.env["KAFKA_BROKERS"] ? ["--brokers", process.env["KAFKA_BROKERS"]] : []
-  const { code } = await run(process.execPath, ["--no-warnings", main, ...choice, ...size, ...out, ...brokers], {
+  const { code } = await run(process.execPath, [
+    "--no-warnings",
+    main,
+    "--rounds",
+    "1",
+    "--no-warm-up",
+    ...choice,
+    ...size,
+    ...out,
+    ...brokers
+  ], {
     timeout: 10 * minute,
     output: "shown"
   })

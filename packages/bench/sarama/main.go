@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -27,9 +28,11 @@ const (
 )
 
 type job struct {
+	Kind       string
 	Mode       string
 	Brokers    string
 	Topic      string
+	Group      string
 	Idempotent bool
 	WarmUp     int
 	Records    int
@@ -165,6 +168,72 @@ func synchronous(client sarama.Client, topic string, first, records, lanes int, 
 	return result
 }
 
+// Reads a topic as a member of a group, checks that no record of a key is missing or out of order, and counts them.
+type reader struct {
+	records int64
+	count   atomic.Int64
+	// By key, which is always in one partition: so each place belongs to one goroutine at a time.
+	last [keyCount]int
+	// Called once there are so many records.
+	done func()
+}
+
+func (r *reader) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (r *reader) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+
+func (r *reader) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
+	for {
+		select {
+		case message, open := <-claim.Messages():
+			if !open {
+				return nil
+			}
+			r.see(number(message.Key[4:10]), number(message.Value[:12]))
+			session.MarkMessage(message, "")
+			if r.count.Add(1) == r.records {
+				r.done()
+			}
+		case <-session.Context().Done():
+			return nil
+		}
+	}
+}
+
+func (r *reader) see(key, index int) {
+	expected := key
+	if r.last[key] >= 0 {
+		expected = (r.last[key] + keyCount) % valueCount
+	}
+	if index != expected {
+		must(fmt.Errorf("of key %d, value %d came instead of %d", key, index, expected))
+	}
+	r.last[key] = index
+}
+
+func number(digits []byte) int {
+	number := 0
+	for _, digit := range digits {
+		number = number*10 + int(digit-'0')
+	}
+	return number
+}
+
+// Marked records are committed when the group is left.
+func read(job job, config *sarama.Config, group string, records int) int {
+	member, err := sarama.NewConsumerGroup(strings.Split(job.Brokers, ","), group, config)
+	must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &reader{records: int64(records), done: cancel}
+	for i := range r.last {
+		r.last[i] = -1
+	}
+	for ctx.Err() == nil {
+		must(member.Consume(ctx, []string{job.Topic}, r))
+	}
+	must(member.Close())
+	return int(r.count.Load())
+}
+
 func percentilesOf(latencies []time.Duration) *percentiles {
 	if len(latencies) == 0 {
 		return nil
@@ -189,6 +258,20 @@ func main() {
 		config.Producer.Idempotent = true
 		config.Net.MaxOpenRequests = 1
 	}
+	config.Consumer.Offsets.Initial = sarama.OffsetOldest
+	if job.Kind == "read" {
+		read(job, config, job.Group+"-warm-up", job.WarmUp)
+		cpu, _ := usage()
+		start := time.Now()
+		count := read(job, config, job.Group, job.Records)
+		seconds := time.Since(start).Seconds()
+		if count != job.Records {
+			must(fmt.Errorf("%d records instead of %d", count, job.Records))
+		}
+		after, peak := usage()
+		report(measured{Records: count, Total: count, Seconds: seconds, CPUSeconds: after - cpu, PeakRssMb: peak})
+		return
+	}
 	client, err := sarama.NewClient(strings.Split(job.Brokers, ","), config)
 	must(err)
 	run := func(first, records int, seconds float64) sent {
@@ -211,7 +294,7 @@ func main() {
 	seconds := time.Since(start).Seconds()
 	after, peak := usage()
 	must(client.Close())
-	line, err := json.Marshal(measured{
+	report(measured{
 		Records:    result.count,
 		Total:      warmUp.count + result.count,
 		Seconds:    seconds,
@@ -219,6 +302,10 @@ func main() {
 		PeakRssMb:  peak,
 		Latency:    percentilesOf(result.latencies),
 	})
+}
+
+func report(result measured) {
+	line, err := json.Marshal(result)
 	must(err)
 	fmt.Println(string(line))
 }

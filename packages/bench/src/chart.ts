@@ -1,7 +1,7 @@
-import type { Measured } from "./client.ts"
-import { inMicros, inShort } from "./format.ts"
+import type { Kind, Measured } from "./client.ts"
+import { inDigits, inMicros, inShort, inWhole } from "./format.ts"
 import type { Workload } from "./plan.ts"
-import { cpuOf, over, rateOf, type Results, type Row } from "./results.ts"
+import { coreOf, cpuOf, over, rateOf, type Results, type Row } from "./results.ts"
 
 const rowHeight = 22
 const barHeight = 14
@@ -17,11 +17,24 @@ interface Bars {
   readonly format: (value: number) => string
 }
 
-const bars: Record<Workload["bars"][number], Bars> = {
+const bars = {
   rate: { title: "records a second (more is better)", of: rateOf, format: inShort },
   cpu: { title: "CPU a record (less is better)", of: cpuOf, format: inMicros },
-  p50: { title: "p50 of the ack (less is better)", of: ({ latency }) => latency?.p50, format: inMicros },
-  p99: { title: "p99 of the ack (less is better)", of: ({ latency }) => latency?.p99, format: inMicros }
+  p50: { title: "p50 (less is better)", of: ({ latency }) => latency?.p50, format: inMicros },
+  p99: { title: "p99 (less is better)", of: ({ latency }) => latency?.p99, format: inMicros },
+  core: { title: "CPU, % of a core (less is better)", of: coreOf, format: inDigits },
+  rss: { title: "peak RSS, MB (less is better)", of: ({ peakRssMb }) => peakRssMb, format: inWhole }
+} satisfies Record<string, Bars>
+
+/** The latency of an open loop says more than its rate, which is given. */
+const barsOf = ({ id, kind }: Workload): ReadonlyArray<Bars> => {
+  const ofKind: Record<Kind, ReadonlyArray<Bars>> = {
+    send: id === "open-loop" ? [bars.p50, bars.p99] : [bars.rate, bars.cpu],
+    read: [bars.rate, bars.cpu],
+    pass: [bars.p50, bars.p99],
+    idle: [bars.core, bars.rss]
+  }
+  return ofKind[kind]
 }
 
 const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
@@ -32,8 +45,7 @@ const text = (x: number, y: number, content: string, kind: string): string =>
 /** A title, and a line a row with its two bars; gives its height too. */
 const part = (workload: Workload, rows: ReadonlyArray<Row>, top: number): readonly [svg: string, height: number] => {
   const lines = [text(margin, top + 16, workload.title, "title")]
-  for (const [panel, figure] of workload.bars.entries()) {
-    const { format, of, title } = bars[figure]
+  for (const [panel, { format, of, title }] of barsOf(workload).entries()) {
     const left = margin + labelWidth + panel * (panelWidth + numberWidth)
     const values = rows.map((row) => over(row, of))
     const longest = Math.max(...values.map((value) => value ?? 0), Number.MIN_VALUE)

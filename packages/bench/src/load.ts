@@ -8,6 +8,8 @@ export class Load {
   readonly latencies = new Latencies()
   /** Records a second, for the open loop. */
   readonly rate: number
+  /** Hears of each record of the open loop, before it is sent. */
+  onSend: ((index: number, dueAt: number) => void) | undefined
   /** Number of the first record that was taken last. */
   start: number
   #next: number

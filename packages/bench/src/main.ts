@@ -3,6 +3,7 @@
  * per record, latency of the acknowledgement, peak memory, and ratios to raw kafkajs. The exit code is 0 if every
  * measurement came to its end, and what it sent is in the log.
  */
+import { randomBytes } from "node:crypto"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { availableParallelism, totalmem } from "node:os"
 import { join, relative } from "node:path"
@@ -11,19 +12,22 @@ import { defaultKafkaVersion, javaMissing } from "@sluice/test/support/jars"
 import { startKafka } from "@sluice/test/support/kafka"
 
 import { chartOf } from "./chart.ts"
-import type { Job, Measured } from "./client.ts"
+import type { Job, Kind, Measured } from "./client.ts"
 import { inDigits, inMicros, inShort } from "./format.ts"
+import { jobOf } from "./job.ts"
 import { OptionError, type Options, parseOptions } from "./options.ts"
 import { choose, type Contender, contenders, type Entry, type Workload } from "./plan.ts"
 import { missing, runJob } from "./programs.ts"
 import { Progress } from "./progress.ts"
 import { valueSize } from "./records.ts"
-import { cpuOf, rateOf, Results } from "./results.ts"
+import { coreOf, cpuOf, rateOf, Results } from "./results.ts"
 import { tableOf } from "./tables.ts"
 import { openTopics, type Topics } from "./topics.ts"
 
-/** Sent in each process before its clock starts. */
+/** Sent or read in each process before its clock starts. */
 const warmUpRecords = 50_000
+
+const idlePartitions = 100
 
 /** What a measurement takes beside its measured part, in seconds: at a guess. */
 const besides = 2.5
@@ -34,42 +38,83 @@ const warmUpRound = { records: 50_000, seconds: 1 }
 const contenderOf = ({ contender }: Entry): Contender => contenders.find(({ id }) => id === contender)!
 
 const inBrief = (measured: Measured): string =>
-  `${inShort(rateOf(measured))} records/s, ${inDigits(cpuOf(measured))} µs CPU` +
-  (measured.latency === undefined
-    ? ""
-    : `, p50 ${inMicros(measured.latency.p50)}, p99 ${inMicros(measured.latency.p99)}`)
+  measured.records === 0 ?
+    `${inDigits(coreOf(measured))} % of a core` :
+    `${inShort(rateOf(measured))} records/s, ${inDigits(cpuOf(measured))} µs CPU` +
+    (measured.latency === undefined
+      ? ""
+      : `, p50 ${inMicros(measured.latency.p50)}, p99 ${inMicros(measured.latency.p99)}`)
 
-/** One measurement, and whether what it sent is there. */
+interface Cluster {
+  readonly brokers: string
+  readonly topics: Topics
+}
+
+/** What a process is told beside its client: how many records, for how long, and how fast. */
+const loadOf = (kind: Kind, options: Options): Pick<Job, "rate" | "records" | "seconds" | "warmUp"> => {
+  const { idleSeconds, rate, read, records, seconds } = options
+  switch (kind) {
+    case "send":
+      return { warmUp: Math.min(warmUpRecords, records), records, seconds, rate }
+    case "read":
+      return { warmUp: Math.min(warmUpRecords, read), records: read, seconds: 0, rate }
+    case "pass": {
+      const passRate = 1_000
+      return { warmUp: passRate * Math.min(3, seconds), records: 1e9, seconds: 2 * seconds, rate: passRate }
+    }
+    case "idle":
+      return { warmUp: 0, records: 0, seconds: idleSeconds, rate }
+  }
+}
+
+/** What a process of each kind takes, in milliseconds: at a guess. */
+const expected = (kind: Kind, options: Options): number => {
+  const { records, seconds } = loadOf(kind, options)
+  const measured: Record<Kind, number> = {
+    send: seconds * 0.7,
+    read: records / 5e5,
+    pass: seconds + 3,
+    idle: seconds + 3
+  }
+  return (besides + measured[kind]) * 1_000
+}
+
+/** One measurement, and whether what it sent or committed is there. */
 const measure = async (
   entry: Entry,
-  options: Pick<Options, "partitions" | "rate" | "records" | "seconds">,
-  cluster: { readonly brokers: string; readonly topics: Topics } | undefined,
-  filled?: { readonly topic: string; readonly records: number }
+  kind: Kind,
+  options: Options,
+  cluster: Cluster | undefined,
+  filled: string | undefined
 ): Promise<Measured> => {
-  const contender = contenderOf(entry)
-  const target = contender.isNull === true ? undefined : cluster!
-  const topic = filled?.topic ?? (target === undefined ? "bench" : await target.topics.create(options.partitions))
+  const { idempotent, isNull = false, isTuned = false, module } = contenderOf(entry)
+  const target = isNull ? undefined : cluster!
+  const partitions = kind === "idle" ? idlePartitions : options.partitions
+  const topic = filled ?? await target?.topics.create(partitions)
   try {
-    const job: Job = {
-      client: contender.module,
+    const job = jobOf({
+      ...loadOf(kind, options),
+      ...(topic === undefined
+        ? {}
+        : { topic, brokers: target!.brokers, group: `bench-${randomBytes(4).toString("hex")}` }),
+      client: module,
+      kind,
       mode: entry.mode,
-      brokers: target?.brokers ?? "",
-      topic,
-      partitions: options.partitions,
-      idempotent: contender.idempotent,
-      warmUp: Math.min(warmUpRecords, options.records),
-      records: filled?.records ?? options.records,
-      seconds: options.seconds,
-      rate: options.rate
-    }
-    const measured = await runJob(contender, job)
-    const logged = target === undefined ? measured.total : await target.topics.count(topic)
+      partitions,
+      idempotent,
+      tuned: isTuned
+    })
+    const measured = await runJob(job)
+    if (topic === undefined) return measured
+    const logged = await target!.topics.count(topic)
     if (logged !== measured.total) {
-      throw new Error(`${measured.total} records were acknowledged, and ${logged} are in the log`)
+      throw new Error(`${measured.total} records were acknowledged or read, and ${logged} are in the log`)
     }
+    const left = kind === "read" ? await target!.topics.uncommitted(topic, job.group) : 0
+    if (left !== 0) throw new Error(`${left} of ${logged} records were not committed`)
     return measured
   } finally {
-    if (target !== undefined && filled === undefined) await target.topics.remove(topic)
+    if (topic !== undefined && filled === undefined) await target!.topics.remove(topic)
   }
 }
 
@@ -77,56 +122,50 @@ const limitsOf = (round: number, options: Options): Options =>
   round > 0 ? options : {
     ...options,
     records: Math.min(options.records, warmUpRound.records),
+    read: Math.min(options.read, warmUpRound.records),
     seconds: Math.min(options.seconds, warmUpRound.seconds)
   }
+
+/** An idle minute is much like another. */
+const isMeasured = ({ kind }: Workload, round: number): boolean => kind !== "idle" || round === 1
 
 /** The entries of a workload, one after the other, every second round backwards. */
 const runWorkload = async (
   workload: Workload,
   round: number,
   options: Options,
-  cluster: { readonly brokers: string; readonly topics: Topics } | undefined,
+  cluster: Cluster | undefined,
   onEach: {
     readonly begin: (entry: Entry) => void
     readonly end: (entry: Entry, result: Measured | Error) => void
   }
 ): Promise<void> => {
+  if (!isMeasured(workload, round)) return
   const limits = limitsOf(round, options)
-  const attempt = async (entry: Entry, filled?: { readonly topic: string; readonly records: number }) => {
-    onEach.begin(entry)
-    const result = await measure(entry, limits, cluster, filled).catch((error: unknown) =>
-      error instanceof Error ? error : new Error(String(error))
-    )
-    onEach.end(entry, result)
-  }
   const entries = round % 2 === 0 ? workload.entries : workload.entries.toReversed()
-  if (workload.id !== "consume") {
-    for (const entry of entries) await attempt(entry)
-    return
-  }
   // All read the same log, which none of them has written.
-  const { brokers, topics } = cluster!
-  const topic = await topics.create(options.partitions)
+  const filled = workload.kind === "read" ? await fill(cluster!, limits) : undefined
   try {
-    await runJob(contenders[0]!, {
-      client: "sluice",
-      mode: "sendAll",
-      brokers,
-      topic,
-      partitions: options.partitions,
-      idempotent: true,
-      warmUp: 0,
-      records: limits.records,
-      seconds: 600,
-      rate: options.rate
-    })
-    for (const entry of entries) await attempt(entry, { topic, records: limits.records })
+    for (const entry of entries) {
+      onEach.begin(entry)
+      const result = await measure(entry, workload.kind, limits, cluster, filled).catch((error: unknown) =>
+        error instanceof Error ? error : new Error(String(error))
+      )
+      onEach.end(entry, result)
+    }
   } finally {
-    await topics.remove(topic)
+    if (filled !== undefined) await cluster!.topics.remove(filled)
   }
 }
 
-const conditionsOf = ({ brokers, partitions, rate, records, seconds }: Options, rounds: number): string => {
+/** A topic with the records that are to be read. */
+const fill = async ({ brokers, topics }: Cluster, { partitions, read }: Options): Promise<string> => {
+  const topic = await topics.create(partitions)
+  await runJob(jobOf({ brokers, topic, partitions, records: read, seconds: 600 }))
+  return topic
+}
+
+const conditionsOf = ({ brokers, partitions, rate, read, records, seconds }: Options, rounds: number): string => {
   const kafka = brokers === undefined
     ? `Apache Kafka ${defaultKafkaVersion}, one broker on the same machine, its log in memory where there is room`
     : "a cluster that ran already"
@@ -137,9 +176,9 @@ const conditionsOf = ({ brokers, partitions, rate, records, seconds }: Options, 
     `values of ${valueSize} bytes, keys of 10; acks all; up to ${
       records.toLocaleString("en")
     } records or ${seconds} s a ` +
-    `measurement; open loop at ${rate.toLocaleString("en")} records/s; medians of ${rounds} round${
-      rounds === 1 ? "" : "s"
-    }`
+    `measurement of sending, and ${read.toLocaleString("en")} records read; open loop at ${
+      rate.toLocaleString("en")
+    } records/s; medians of ${rounds} round${rounds === 1 ? "" : "s"}`
 }
 
 const main = async (options: Options): Promise<boolean> => {
@@ -154,9 +193,7 @@ const main = async (options: Options): Promise<boolean> => {
   const workloads = choose(options.cases, clients)
   const entries = workloads.flatMap((workload) => workload.entries)
   if (entries.length === 0) throw new OptionError("none of these clients knows any of these cases")
-  const needsKafka = workloads.some(({ entries, id }) =>
-    id === "consume" || entries.some((e) => contenderOf(e).isNull !== true)
-  )
+  const needsKafka = workloads.some(({ entries }) => entries.some((e) => contenderOf(e).isNull !== true))
   if (needsKafka && options.brokers === undefined) {
     const reason = javaMissing()
     if (reason !== undefined) throw new OptionError(`${reason}; or name a cluster with --brokers`)
@@ -164,8 +201,10 @@ const main = async (options: Options): Promise<boolean> => {
 
   const rounds = Array.from({ length: options.rounds + (options.warmUp ? 1 : 0) }, (_, i) => options.warmUp ? i : i + 1)
   const progress = new Progress(rounds.flatMap((round) => {
-    const { seconds } = limitsOf(round, options)
-    return entries.map(() => (besides + seconds * 0.7) * 1_000)
+    const limits = limitsOf(round, options)
+    return workloads.flatMap((workload) =>
+      isMeasured(workload, round) ? workload.entries.map(() => expected(workload.kind, limits)) : []
+    )
   }))
   const results = new Results()
   const failures: Array<string> = []

@@ -1,6 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises"
-
 import type { Load } from "./load.ts"
+import { startPacer } from "./pacer.ts"
+
+/** What floating point may do to a number of records. */
+const rounding = 1e-3
 
 /**
  * Sends at the load's rate, whether or not the client keeps up: `send` hands over one record and calls back when it is
@@ -11,29 +13,34 @@ export const openLoop = (
   send: (index: number, done: (error?: unknown) => void) => void
 ): Promise<void> =>
   new Promise((resolve, reject) => {
-    const start = performance.now()
+    const interval = 1_000 / load.rate
+    let start: number | undefined
     let sent = 0
     let acknowledged = 0
     let over = false
-    const run = async () => {
-      while (!over) {
-        const due = Math.floor((performance.now() - start) * load.rate / 1_000)
-        while (sent < due && !over) {
-          if (load.take(1) === 0) {
-            over = true
-            break
-          }
-          const dueAt = start + sent++ * 1_000 / load.rate
-          send(load.start, (error) => {
-            if (error !== undefined) reject(error)
-            load.latencies.add(performance.now() - dueAt)
-            acknowledged++
-            if (over && acknowledged === sent) resolve()
-          })
-        }
-        if (!over) await sleep(1)
-      }
-      if (acknowledged === sent) resolve()
+    const end = (settle: () => void) => {
+      over = true
+      stopPacer()
+      settle()
     }
-    run().catch(reject)
+    const sendNext = () => {
+      if (load.take(1) === 0) {
+        over = true
+        if (acknowledged === sent) end(resolve)
+        return
+      }
+      const dueAt = start! + sent++ * interval
+      load.onSend?.(load.start, dueAt)
+      send(load.start, (error) => {
+        if (error !== undefined) end(() => reject(error))
+        load.latencies.add(performance.now() - dueAt)
+        acknowledged++
+        if (over && acknowledged === sent) end(resolve)
+      })
+    }
+    // The first is due at the first tick.
+    const stopPacer = startPacer(Math.max(1, interval), (now) => {
+      start ??= now
+      while (!over && start + (sent - rounding) * interval <= now) sendNext()
+    })
   })

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 
-import { contenders, modes } from "./plan.ts"
+import { contenders, groups, modes } from "./plan.ts"
 import { chunkSize } from "./records.ts"
 
 /** Where results go by default; git ignores it. */
@@ -12,14 +12,17 @@ const help = `Usage: pnpm bench [options]
 Measures Sluice beside other clients, on Apache Kafka and on a transport that answers at once.
 What each case does, and how to read it: docs/benchmarks.md.
 
-  --cases <a,b>       of ${modes.join(", ")}; default all
+  --cases <a,b>       of ${modes.slice(0, 7).join(", ")} (all these: producers),
+                      ${modes.slice(7).join(", ")} (consumers); default all
   --clients <a,b>     of ${contenders.map(({ id }) => id).join(", ")};
                       default all that are installed
-  --rounds <n>        measured rounds, after one to warm up; default 3
-  --records <n>       a measurement ends after so many records, in thousands; default 1000000
-  --seconds <n>       or after so long; default 5
-  --rate <n>          records a second in the open loop; default 10000
-  --partitions <n>    of each topic; default 3
+  --rounds <n>        measured rounds, after one to warm up; idle is measured once; default 3
+  --records <n>       a measurement of sending ends after so many records, in thousands; default 1000000
+  --seconds <n>       or after so long; end-to-end takes twice as long; default 5
+  --read <n>          records of the topic that is consumed, in thousands; default 2000000
+  --idle-seconds <n>  how long each client is idle; default 60
+  --rate <n>          records a second in the open loop of rate; default 10000
+  --partitions <n>    of each topic but that of idle; default 3
   --brokers <h:p,..>  a cluster that runs already; by default Apache Kafka is started, with Java 17 and Maven
   --out <directory>   where tables.md, chart.svg and results.json go; default .cache/bench
   --no-warm-up        leaves out the round that warms up the broker
@@ -34,6 +37,8 @@ export interface Options {
   readonly rounds: number
   readonly records: number
   readonly seconds: number
+  readonly read: number
+  readonly idleSeconds: number
   readonly rate: number
   readonly partitions: number
   readonly brokers: string | undefined
@@ -56,12 +61,24 @@ const listOf = (option: string, text: string | undefined, known: ReadonlyArray<s
   return names
 }
 
+/** A group of cases stands for all of them. */
+const casesOf = (text: string | undefined): ReadonlyArray<string> => {
+  const names = listOf("cases", text, text === undefined ? modes : [...modes, ...Object.keys(groups)])
+  return Array.from(new Set<string>(names.flatMap((name): ReadonlyArray<string> => groups[name] ?? [name])))
+}
+
 const isNumber = (text: string, max: number): boolean => text.trim() !== "" && Number(text) > 0 && Number(text) <= max
 
 /** A whole number above 0. Throws {@link OptionError}. */
 export const whole = (option: string, text: string, max: number): number => {
   if (isNumber(text, max) && Number.isInteger(Number(text))) return Number(text)
   throw new OptionError(`--${option} must be a whole number from 1 to ${max}; it is "${text}"`)
+}
+
+const thousands = (option: string, text: string): number => {
+  const records = whole(option, text, 1e9)
+  if (records % chunkSize === 0) return records
+  throw new OptionError(`--${option} must be a multiple of ${chunkSize}; it is ${records}`)
 }
 
 const positive = (option: string, text: string, max: number): number => {
@@ -82,6 +99,8 @@ export const parseOptions = (args: ReadonlyArray<string>): Options | string => {
           "rounds": { type: "string", default: "3" },
           "records": { type: "string", default: "1000000" },
           "seconds": { type: "string", default: "5" },
+          "read": { type: "string", default: "2000000" },
+          "idle-seconds": { type: "string", default: "60" },
           "rate": { type: "string", default: "10000" },
           "partitions": { type: "string", default: "3" },
           "brokers": { type: "string" },
@@ -95,8 +114,6 @@ export const parseOptions = (args: ReadonlyArray<string>): Options | string => {
     }
   })()
   if (values.help) return help
-  const records = whole("records", values.records, 1e9)
-  if (records % chunkSize !== 0) throw new OptionError(`--records must be a multiple of ${chunkSize}; it is ${records}`)
   const { brokers } = values
   for (const broker of brokers?.split(",") ?? []) {
     if (!/^[^\s:]+:\d+$/.test(broker)) {
@@ -105,12 +122,14 @@ export const parseOptions = (args: ReadonlyArray<string>): Options | string => {
   }
   if (values.out.trim() === "") throw new OptionError("--out names no directory")
   return {
-    cases: listOf("cases", values.cases, modes),
+    cases: casesOf(values.cases),
     clients: listOf("clients", values.clients, contenders.map(({ id }) => id)),
     named: values.clients !== undefined,
     rounds: whole("rounds", values.rounds, 1_000),
-    records,
+    records: thousands("records", values.records),
     seconds: positive("seconds", values.seconds, 3_600),
+    read: thousands("read", values.read),
+    idleSeconds: positive("idle-seconds", values["idle-seconds"], 3_600),
     rate: whole("rate", values.rate, 1e7),
     partitions: whole("partitions", values.partitions, 10_000),
     brokers,

@@ -1,5 +1,5 @@
 /** What is measured: workloads, and in each the clients that know it. */
-import type { Mode } from "./client.ts"
+import type { Kind, Mode } from "./client.ts"
 
 /** A client as it is measured: its settings count. */
 export interface Contender {
@@ -9,6 +9,8 @@ export interface Contender {
   /** A module of `clients/`, or a program. */
   readonly module: string
   readonly idempotent: boolean
+  /** Whether it has settings that suit the load better than its defaults. */
+  readonly isTuned?: boolean
   /** On the null transport: no broker, no log. */
   readonly isNull?: boolean
 }
@@ -19,14 +21,21 @@ export const contenders: ReadonlyArray<Contender> = [
   { id: "kafkajs", label: "kafkajs", module: "kafkajs", idempotent: false },
   { id: "kafkajs-idempotent", label: "kafkajs, idempotent", module: "kafkajs", idempotent: true },
   { id: "platformatic", label: "@platformatic/kafka", module: "platformatic", idempotent: false },
+  {
+    id: "platformatic-tuned",
+    label: "@platformatic/kafka, tuned",
+    module: "platformatic",
+    idempotent: false,
+    isTuned: true
+  },
   { id: "effect-kafka", label: "effect-kafka", module: "effectKafka", idempotent: false },
   { id: "java", label: "Java", module: "java", idempotent: true },
-  { id: "java-tuned", label: "Java, large batches", module: "java", idempotent: true },
+  { id: "java-tuned", label: "Java, large batches", module: "java", idempotent: true, isTuned: true },
   { id: "confluent", label: "confluent", module: "confluent", idempotent: true },
   { id: "sarama", label: "sarama", module: "sarama", idempotent: true }
 ]
 
-/** Ratios are to this one, in the same round. */
+/** Ratios are to the first row of this one, in the same round. */
 export const baseline = "kafkajs"
 
 /** One row of a table. */
@@ -40,10 +49,9 @@ export interface Entry {
 /** Entries that are compared with each other: a table and a part of the chart. */
 export interface Workload {
   readonly id: string
+  readonly kind: Kind
   readonly title: string
   readonly entries: ReadonlyArray<Entry>
-  /** What its bars show. */
-  readonly bars: readonly ["rate", "cpu"] | readonly ["p50", "p99"]
 }
 
 const entry = (contender: string, mode: Mode, call: string): Entry => ({ contender, mode, call })
@@ -51,20 +59,23 @@ const ofOurs = (mode: Mode, call: string): ReadonlyArray<Entry> => [
   entry("sluice", mode, call),
   entry("sluice-null", mode, call)
 ]
+/** Clients whose call returns a promise. */
+const ofPromises = (mode: Mode, size: string): ReadonlyArray<Entry> => [
+  entry("kafkajs", mode, `\`sendBatch\` of ${size}`),
+  entry("kafkajs-idempotent", mode, `\`sendBatch\` of ${size}`),
+  entry("platformatic", mode, `\`send\` of ${size}`)
+]
 
-/** Consuming is by `eachBatch` and chunks alone; other readers and other clients are further entries. */
 export const workloads: ReadonlyArray<Workload> = [
   {
     id: "batches",
+    kind: "send",
     title: "As fast as they go: 1,000 records a call, or one after the other without waiting",
-    bars: ["rate", "cpu"],
     entries: [
       ...ofOurs("sendAll", "`sendAll` of 1,000, five at a time"),
       ...ofOurs("sink", "`sink`, chunks of 1,000"),
       ...ofOurs("enqueue", "`enqueue` in a loop, then `flush`"),
-      entry("kafkajs", "sendAll", "`sendBatch` of 1,000, five at a time"),
-      entry("kafkajs-idempotent", "sendAll", "`sendBatch` of 1,000, five at a time"),
-      entry("platformatic", "sendAll", "`send` of 1,000, five at a time"),
+      ...ofPromises("sendAll", "1,000, five at a time"),
       entry("effect-kafka", "sendAll", "`send` of 1,000, five at a time"),
       entry("java", "sendAll", "`ProducerPerformance`"),
       entry("java-tuned", "sendAll", "`ProducerPerformance`, batches of 256 KiB"),
@@ -74,14 +85,12 @@ export const workloads: ReadonlyArray<Workload> = [
   },
   {
     id: "concurrent",
+    kind: "send",
     title: "A record a call, 1,000 under way",
-    bars: ["rate", "cpu"],
     entries: [
       ...ofOurs("send-1000", "`send` under `Effect.forEach`"),
       ...ofOurs("pipe", "`pipe`"),
-      entry("kafkajs", "send-1000", "`sendBatch` of 1"),
-      entry("kafkajs-idempotent", "send-1000", "`sendBatch` of 1"),
-      entry("platformatic", "send-1000", "`send` of 1"),
+      ...ofPromises("send-1000", "1"),
       entry("effect-kafka", "send-1000", "`send` of 1 under `Effect.forEach`"),
       entry("confluent", "send-1000", "`send` of 1"),
       entry("sarama", "send-1000", "`SyncProducer`, 1,000 goroutines")
@@ -89,22 +98,20 @@ export const workloads: ReadonlyArray<Workload> = [
   },
   {
     id: "one-by-one",
+    kind: "send",
     title: "One record at a time, each awaited before the next",
-    bars: ["rate", "cpu"],
     entries: [
       ...ofOurs("send-1", "`send`"),
-      entry("kafkajs", "send-1", "`sendBatch` of 1"),
-      entry("kafkajs-idempotent", "send-1", "`sendBatch` of 1"),
-      entry("platformatic", "send-1", "`send` of 1"),
+      ...ofPromises("send-1", "1"),
       entry("effect-kafka", "send-1", "`send` of 1"),
       entry("confluent", "send-1", "`send` of 1, no linger"),
       entry("sarama", "send-1", "`SyncProducer`")
     ]
   },
   {
-    id: "rate",
+    id: "open-loop",
+    kind: "send",
     title: "Open loop: a fixed rate, latency from when each record was due",
-    bars: ["p50", "p99"],
     entries: [
       ...ofOurs("rate", "`send`, a fiber each"),
       entry("kafkajs", "rate", "`sendBatch` of 1"),
@@ -113,19 +120,60 @@ export const workloads: ReadonlyArray<Workload> = [
   },
   {
     id: "consume",
-    title: "Consuming a topic in a group, from before it connects to its last record",
-    bars: ["rate", "cpu"],
+    kind: "read",
+    title: "Consuming a topic in a group, from before it connects until all is committed and it has left",
     entries: [
-      entry("sluice", "consume", "`records` by chunks into `commitSink`"),
-      entry("kafkajs", "consume", "`eachBatch`")
+      entry("sluice", "records", "`records` by chunks into `commitSink`"),
+      entry("sluice", "runBatch", "`runBatch`"),
+      entry("sluice", "run", "`run`"),
+      entry("sluice", "run-1", "`run`, one at a time"),
+      entry("sluice", "run-key", "`run`, 16 by key"),
+      entry("kafkajs", "records", "`eachBatch`"),
+      entry("kafkajs", "run", "`eachMessage`"),
+      entry("platformatic", "run", "`consume`, by its events"),
+      entry("platformatic-tuned", "run", "`consume`, 1 MiB a fetch"),
+      entry("effect-kafka", "run", "`serveStream`"),
+      entry("java", "records", "`ConsumerPerformance`"),
+      entry("confluent", "records", "`eachBatch`"),
+      entry("confluent", "run", "`eachMessage`"),
+      entry("sarama", "run", "`ConsumerGroup`")
+    ]
+  },
+  {
+    id: "latency",
+    kind: "pass",
+    title: "End to end: 1,000 records a second sent and read in one process, latency from when each was due",
+    entries: [
+      entry("sluice", "end-to-end", "`send`, `run`"),
+      entry("kafkajs", "end-to-end", "`sendBatch` of 1, `eachMessage`"),
+      entry("java", "end-to-end", "`send` without linger, `poll`")
+    ]
+  },
+  {
+    id: "idle",
+    kind: "idle",
+    title: "Idle: a member of a group with 100 empty partitions",
+    entries: [
+      entry("sluice", "idle", "`run`"),
+      entry("kafkajs", "idle", "`eachMessage`"),
+      entry("java", "idle", "`poll`")
     ]
   }
 ]
 
-/** All ways to hand over records, in the order of the workloads. */
+/** All ways to hand over records and to take them, in the order of the workloads. */
 export const modes: ReadonlyArray<Mode> = [
   ...new Set(workloads.flatMap(({ entries }) => entries.map(({ mode }) => mode)))
 ]
+
+const modesOf = (of: (workload: Workload) => boolean): ReadonlyArray<Mode> =>
+  modes.filter((mode) => workloads.some((workload) => of(workload) && workload.entries.some((e) => e.mode === mode)))
+
+/** Names for many modes at once. */
+export const groups: Readonly<Record<string, ReadonlyArray<Mode>>> = {
+  producers: modesOf(({ kind }) => kind === "send"),
+  consumers: modesOf(({ kind }) => kind !== "send")
+}
 
 /**
  * The entries of the workloads that have a chosen mode: of Sluice those modes, and of the others what they are compared

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { javaMissing } from "@sluice/test/support/jars"
 import { javaProgram } from "@sluice/test/support/javaTool"
 
-import type { Job, Measured } from "./client.ts"
+import type { Job, Kind, Measured } from "./client.ts"
 import { load as loadConfluent } from "./clients/confluent.ts"
 import type { Contender } from "./plan.ts"
 import { valueOf } from "./records.ts"
@@ -17,6 +17,9 @@ const saramaSources = join(import.meta.dirname, "..", "sarama")
 /** Kept between runs, for each machine: git ignores it. */
 const cache = join(import.meta.dirname, "..", "..", "..", ".cache", "bench-programs")
 const saramaBinary = join(cache, process.platform === "win32" ? "sarama.exe" : "sarama")
+
+/** A client that reads fewer records a millisecond is not waited for. */
+const slowestRead = 10
 
 /** Java takes a random one of these lines for each record. */
 const payloads = 1_024
@@ -50,20 +53,37 @@ const buildSarama = (): string | undefined => {
   return built.status === 0 ? undefined : `does not build: ${built.stderr.trim().split("\n").slice(-3).join("; ")}`
 }
 
-const javaArguments = async ({ id }: Contender, job: Job, directory: string): Promise<ReadonlyArray<string>> => {
-  const { classPath, mainClass } = await javaProgram("MeasuredProducer.java")
-  const payload = join(directory, "values.txt")
-  writeFileSync(payload, Array.from({ length: payloads }, (_, i) => valueOf(i).toString("latin1")).join("\n"))
+/** How Java is told what to do: `Measured.java` says what it takes. */
+const javaArguments: Record<Kind, (job: Job, directory: string) => ReadonlyArray<string>> = {
+  send: ({ brokers, idempotent, records, topic, tuned, warmUp }, directory) => {
+    const payload = join(directory, "values.txt")
+    writeFileSync(payload, Array.from({ length: payloads }, (_, i) => valueOf(i).toString("latin1")).join("\n"))
+    return [
+      ...["produce", String(warmUp), String(records)],
+      ...["--topic", topic, "--throughput", "-1", "--payload-file", payload],
+      "--producer-props",
+      `bootstrap.servers=${brokers}`,
+      "acks=all",
+      `enable.idempotence=${idempotent}`,
+      ...(tuned ? ["linger.ms=5", "batch.size=262144"] : [])
+    ]
+  },
+  read: ({ brokers, group, records, topic, warmUp }) => [
+    ...["consume", String(warmUp), String(records), group],
+    ...["--bootstrap-server", brokers, "--topic", topic]
+  ],
+  pass: ({ brokers, group, rate, seconds, topic, warmUp }) =>
+    ["pass", brokers, topic, group, rate, warmUp, Math.round(rate * seconds)].map(String),
+  idle: ({ brokers, group, seconds, topic }) => ["idle", brokers, topic, group, String(seconds)]
+}
+
+const javaCommand = async (job: Job, directory: string): Promise<ReadonlyArray<string>> => {
+  const { classPath, mainClass } = await javaProgram("Measured.java")
   return [
     "-Xmx512m",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-    ...["-cp", classPath, mainClass, String(job.warmUp), String(job.records)],
-    ...["--topic", job.topic, "--throughput", "-1", "--payload-file", payload],
-    "--producer-props",
-    `bootstrap.servers=${job.brokers}`,
-    "acks=all",
-    `enable.idempotence=${job.idempotent}`,
-    ...(id === "java-tuned" ? ["linger.ms=5", "batch.size=262144"] : [])
+    ...["-cp", classPath, mainClass],
+    ...javaArguments[job.kind](job, directory)
   ]
 }
 
@@ -103,8 +123,13 @@ const outputOf = (program: string, args: ReadonlyArray<string>, timeout: number)
   })
 
 /** Runs a program that prints what it has measured in its last line. */
-const measuredBy = async (program: string, args: ReadonlyArray<string>, { seconds }: Job): Promise<Measured> => {
-  const output = await outputOf(program, args, 60_000 + 3_000 * seconds)
+const measuredBy = async (
+  program: string,
+  args: ReadonlyArray<string>,
+  { kind, records, seconds }: Job
+): Promise<Measured> => {
+  const limit = 60_000 + 3_000 * seconds + (kind === "read" ? records / slowestRead : 0)
+  const output = await outputOf(program, args, limit)
   return JSON.parse(output.trimEnd().split("\n").at(-1) ?? "") as Measured
 }
 
@@ -113,12 +138,12 @@ export const runWorker = (file: string, job: Job): Promise<Measured> =>
   measuredBy(process.execPath, ["--no-warnings", file, JSON.stringify(job)], job)
 
 /** Runs one measurement in a process of its own. */
-export const runJob = async (contender: Contender, job: Job): Promise<Measured> => {
-  if (contender.module === "sarama") return measuredBy(saramaBinary, [JSON.stringify(job)], job)
-  if (contender.module !== "java") return runWorker(join(import.meta.dirname, "worker.ts"), job)
+export const runJob = async (job: Job): Promise<Measured> => {
+  if (job.client === "sarama") return measuredBy(saramaBinary, [JSON.stringify(job)], job)
+  if (job.client !== "java") return runWorker(join(import.meta.dirname, "worker.ts"), job)
   const directory = mkdtempSync(join(tmpdir(), "sluice-bench-"))
   try {
-    return await measuredBy("java", await javaArguments(contender, job, directory), job)
+    return await measuredBy("java", await javaCommand(job, directory), job)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -43,6 +43,9 @@ const numberAt = (bytes: Uint8Array, from: number, to: number): number => {
   return number
 }
 
+/** The number at the head of a value. */
+export const valueNumber = (value: Uint8Array): number => numberAt(value, 0, 12)
+
 /** Checks that the records of each key come without a gap, in the order in which they were sent, and counts them. */
 export class OrderCheck {
   count = 0
@@ -51,7 +54,7 @@ export class OrderCheck {
   /** The next record of a partition: by key, since that is what keeps an order. */
   see(key: Uint8Array, value: Uint8Array): void {
     const number = numberAt(key, 4, 10)
-    const index = numberAt(value, 0, 12)
+    const index = valueNumber(value)
     const last = this.#last[number]!
     const expected = last === -1 ? number : (last + keyCount) % valueCount
     if (index !== expected) throw new Error(`of key ${number}, value ${index} came instead of ${expected}`)

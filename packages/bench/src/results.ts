@@ -12,6 +12,8 @@ export interface Row {
 export const rateOf = ({ records, seconds }: Measured): number => records / seconds
 /** Microseconds a record. */
 export const cpuOf = ({ cpuSeconds, records }: Measured): number => cpuSeconds / records * 1e6
+/** Percent of a core. */
+export const coreOf = ({ cpuSeconds, seconds }: Measured): number => cpuSeconds / seconds * 100
 
 /** The value below which that share of the numbers is, between two of them where it falls there; undefined of none. */
 export const quantile = (numbers: ReadonlyArray<number>, share: number): number | undefined => {

@@ -7,6 +7,8 @@ export interface Topics {
   readonly create: (partitions: number) => Promise<string>
   /** How many records are in its log. */
   readonly count: (topic: string) => Promise<number>
+  /** How many of them a group has not committed. */
+  readonly uncommitted: (topic: string, group: string) => Promise<number>
   readonly remove: (topic: string) => Promise<void>
   readonly close: () => Promise<void>
 }
@@ -15,6 +17,7 @@ export interface Topics {
 export const openTopics = async (brokers: string): Promise<Topics> => {
   const admin = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
+  const logs = (topic: string) => admin.fetchTopicOffsets(topic)
   return {
     create: async (partitions) => {
       const topic = `bench-${randomBytes(4).toString("hex")}`
@@ -25,9 +28,16 @@ export const openTopics = async (brokers: string): Promise<Topics> => {
       })
       return topic
     },
-    count: async (topic) => {
-      const partitions = await admin.fetchTopicOffsets(topic)
-      return partitions.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+    count: async (topic) => (await logs(topic)).reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0),
+    uncommitted: async (topic, groupId) => {
+      const groups = await admin.fetchOffsets({ groupId, topics: [topic] })
+      const committed = new Map(
+        groups.flatMap(({ partitions }) => partitions.map(({ offset, partition }) => [partition, Number(offset)]))
+      )
+      return (await logs(topic)).reduce(
+        (sum, { high, low, partition }) => sum + Number(high) - Math.max(Number(low), committed.get(partition) ?? -1),
+        0
+      )
     },
     remove: (topic) => admin.deleteTopics({ topics: [topic] }),
     close: () => admin.disconnect()

@@ -8,8 +8,9 @@ import { tmpdir } from "node:os"
 import { dirname, join, sep } from "node:path"
 import { parseArgs } from "node:util"
 
-import type { Job, Measured, Mode } from "./client.ts"
+import type { Measured, Mode } from "./client.ts"
 import { inDigits } from "./format.ts"
+import { jobOf } from "./job.ts"
 import { OptionError, whole } from "./options.ts"
 import { runWorker } from "./programs.ts"
 import { cpuOf, quantile } from "./results.ts"
@@ -79,21 +80,11 @@ const withCopies = async (use: (traced: string, untraced: string) => Promise<voi
   }
 }
 
-const run = (copy: string, mode: Mode, records: number): Promise<Measured> => {
-  const job: Job = {
-    client: "sluice",
-    mode,
-    brokers: "",
-    topic: "bench",
-    partitions: 3,
-    idempotent: true,
-    warmUp: Math.min(records, 100_000),
-    records,
-    seconds: 60,
-    rate: 10_000
-  }
-  return runWorker(join(copy, "packages", "bench", "src", "worker.ts"), job)
-}
+const run = (copy: string, mode: Mode, records: number): Promise<Measured> =>
+  runWorker(
+    join(copy, "packages", "bench", "src", "worker.ts"),
+    jobOf({ mode, records, warmUp: Math.min(records, 100_000) })
+  )
 
 const percent = (ratio: number): string => `${((ratio - 1) * 100).toFixed(1)} %`
 

@@ -1,17 +1,33 @@
 /** The process of one measurement: `node worker.ts '<job as JSON>'`. Its last line of output is what it has measured. */
 import { performance } from "node:perf_hooks"
+import { setTimeout as sleep } from "node:timers/promises"
 
-import type { Client, Connect, Job, Measured } from "./client.ts"
+import type { ClientModule, Job, Kind, Measured } from "./client.ts"
+import { Latencies } from "./latencies.ts"
 import { Load } from "./load.ts"
+import { OrderCheck, valueCount, valueNumber } from "./records.ts"
 
 /** So long may what comes before the clock starts take, in seconds. */
 const warmUpSeconds = 3
 
+/** An idle consumer is left alone for so long before the clock starts. */
+const settleMillis = 3_000
+
+/** So long is waited for the last records to be read. */
+const lastRecordsMillis = 30_000
+
 const job = JSON.parse(process.argv[2]!) as Job
-const { connect } = await import(`./clients/${job.client}.ts`) as { readonly connect: Connect }
+const client = await import(`./clients/${job.client}.ts`) as ClientModule
+
+const known = <A>(what: A | undefined): A => {
+  if (what === undefined) throw new Error(`${job.client} has no ${job.mode}`)
+  return what
+}
 
 /** Runs the measured part. */
-const measure = async (run: () => Promise<void>): Promise<Pick<Measured, "cpuSeconds" | "peakRssMb" | "seconds">> => {
+const measure = async (
+  run: () => Promise<unknown>
+): Promise<Pick<Measured, "cpuSeconds" | "peakRssMb" | "seconds">> => {
   const cpu = process.cpuUsage()
   const start = performance.now()
   await run()
@@ -20,34 +36,81 @@ const measure = async (run: () => Promise<void>): Promise<Pick<Measured, "cpuSec
   return { seconds, cpuSeconds: (user + system) / 1e6, peakRssMb: process.resourceUsage().maxRSS / 1_024 }
 }
 
-const produce = async (client: Client): Promise<Measured> => {
-  const send = client.modes[job.mode]
-  if (send === undefined) throw new Error(`${job.client} has no ${job.mode}`)
+const loads = () => {
   const warmUp = new Load({ first: 0, records: job.warmUp, seconds: warmUpSeconds, rate: job.rate })
-  await send(warmUp)
-  const load = new Load({ first: warmUp.taken, records: job.records, seconds: job.seconds, rate: job.rate })
-  const measured = await measure(() => send(load))
-  return { records: load.taken, total: warmUp.taken + load.taken, latency: load.latencies.percentiles, ...measured }
+  const rest = () => new Load({ first: warmUp.taken, records: job.records, seconds: job.seconds, rate: job.rate })
+  return { warmUp, rest }
 }
 
-const consume = async (client: Client): Promise<Measured> => {
-  const measured = await measure(() => client.consume!(job.records))
+const send = async (): Promise<Measured> => {
+  const { accepted, close, modes } = await client.connect(job)
+  const sendAll = known(modes[job.mode])
+  const { rest, warmUp } = loads()
+  await sendAll(warmUp)
+  const load = rest()
+  const measured = await measure(() => sendAll(load))
+  await close()
+  const total = warmUp.taken + load.taken
+  const taken = accepted?.() ?? total
+  if (taken !== total) throw new Error(`${total} records were acknowledged, and ${taken} accepted`)
+  return { records: load.taken, total, latency: load.latencies.percentiles, ...measured }
+}
+
+const read = async (): Promise<Measured> => {
+  const readAll = known(client.readers?.[job.mode])
+  if (job.warmUp > 0) {
+    const group = `${job.group}-warm-up`
+    await readAll({ ...job, group, records: job.warmUp }, new OrderCheck())
+  }
+  const check = new OrderCheck()
+  const measured = await measure(() => readAll(job, check))
+  if (check.count !== job.records) throw new Error(`${check.count} records instead of ${job.records}`)
   return { records: job.records, total: job.records, ...measured }
 }
 
-const main = async (): Promise<Measured> => {
-  const client = await connect(job)
-  const measured = job.mode === "consume" ? await consume(client) : await produce(client)
-  await client.close()
-  const accepted = client.accepted?.()
-  if (accepted !== undefined && accepted !== measured.total) {
-    throw new Error(`${measured.total} records were acknowledged, and ${accepted} accepted`)
+const pass = async (): Promise<Measured> => {
+  const check = new OrderCheck()
+  const dueAt = new Float64Array(valueCount)
+  let latencies = new Latencies()
+  const stop = await known(client.listen)(job, (key, value) => {
+    check.see(key, value)
+    latencies.add(performance.now() - dueAt[valueNumber(value)]!)
+  })
+  const { close, modes } = await client.connect(job)
+  const { rest, warmUp } = loads()
+  const passAll = async (load: Load) => {
+    load.onSend = (index, due) => {
+      dueAt[index % valueCount] = due
+    }
+    await known(modes["rate"])(load)
+    const last = warmUp === load ? load.taken : warmUp.taken + load.taken
+    const deadline = performance.now() + lastRecordsMillis
+    while (check.count < last && performance.now() < deadline) await sleep(5)
+    if (check.count !== last) throw new Error(`${check.count} records were read instead of ${last}`)
   }
-  return measured
+  await passAll(warmUp)
+  latencies = new Latencies()
+  const load = rest()
+  const measured = await measure(() => passAll(load))
+  await stop()
+  await close()
+  return { records: load.taken, total: check.count, latency: latencies.percentiles, ...measured }
 }
 
+const idle = async (): Promise<Measured> => {
+  const stop = await known(client.listen)(job, () => {})
+  await sleep(settleMillis)
+  const measured = await measure(() => sleep(job.seconds * 1_000))
+  await stop()
+  return { records: 0, total: 0, ...measured }
+}
+
+const kinds: Record<Kind, () => Promise<Measured>> = { send, read, pass, idle }
+
 try {
-  console.log(JSON.stringify(await main()))
+  console.log(JSON.stringify(await kinds[job.kind]()))
+  // Some clients leave a timer behind.
+  process.exit()
 } catch (error) {
   // Whatever a client that failed keeps running is of no interest.
   console.error(error)

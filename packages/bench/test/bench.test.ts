@@ -5,8 +5,9 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 
 import { chartOf } from "../src/chart.ts"
-import type { Job, Measured } from "../src/client.ts"
+import type { Measured } from "../src/client.ts"
 import { connect } from "../src/clients/sluice.ts"
+import { jobOf } from "../src/job.ts"
 import { Latencies } from "../src/latencies.ts"
 import { Load } from "../src/load.ts"
 import { openLoop } from "../src/openLoop.ts"
@@ -121,18 +122,7 @@ describe("bench", () => {
 
   for (const mode of ["sendAll", "sink", "enqueue", "send-1000", "pipe", "send-1", "rate"] as const) {
     it(`${mode} sends all of its load to the null broker`, async () => {
-      const job: Job = {
-        client: "sluice",
-        mode,
-        brokers: "",
-        topic: "bench",
-        partitions: 3,
-        idempotent: true,
-        warmUp: 0,
-        records: 2_000,
-        seconds: 60,
-        rate: 20_000
-      }
+      const job = jobOf({ mode, records: 2_000, rate: 20_000 })
       const client = await connect(job)
       const load = new Load({ ...job, first: 0 })
       await client.modes[mode]!(load)

@@ -1,34 +1,15 @@
-import { Kafka, logLevel, type Message, Partitioners } from "kafkajs"
+import { type Consumer, type EachMessageHandler, Kafka, logLevel, type Message, Partitioners } from "kafkajs"
 
-import type { Connect } from "../client.ts"
-import { keyOf, OrderCheck, valueOf } from "../records.ts"
+import type { Connect, Job, Listen, Read } from "../client.ts"
+import { keyOf, valueOf } from "../records.ts"
 import { promiseModes } from "./promises.ts"
 
+const kafkaOf = ({ brokers }: Job): Kafka => new Kafka({ brokers: brokers.split(","), logLevel: logLevel.ERROR })
+
 /** kafkajs as it comes; idempotent with one request in flight, as its documentation asks. */
-export const connect: Connect = async ({ brokers, idempotent, mode, topic }) => {
-  const kafka = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.ERROR })
-  if (mode === "consume") {
-    const consumer = kafka.consumer({ groupId: `bench-${process.pid}` })
-    return {
-      modes: {},
-      consume: async (records) => {
-        const check = new OrderCheck()
-        await consumer.connect()
-        await consumer.subscribe({ topic, fromBeginning: true })
-        await new Promise<void>((resolve, reject) => {
-          consumer.run({
-            eachBatch: async ({ batch }) => {
-              for (const { key, value } of batch.messages) check.see(key!, value!)
-              if (check.count >= records) resolve()
-            }
-          }).catch(reject)
-        })
-        if (check.count !== records) throw new Error(`${check.count} records instead of ${records}`)
-      },
-      close: () => consumer.disconnect()
-    }
-  }
-  const producer = kafka.producer({
+export const connect: Connect = async (job) => {
+  const { idempotent, topic } = job
+  const producer = kafkaOf(job).producer({
     createPartitioner: Partitioners.DefaultPartitioner,
     ...(idempotent ? { idempotent, maxInFlightRequests: 1 } : {})
   })
@@ -40,4 +21,50 @@ export const connect: Connect = async ({ brokers, idempotent, mode, topic }) => 
     ),
     close: () => producer.disconnect()
   }
+}
+
+const subscribed = async (job: Job): Promise<Consumer> => {
+  const consumer = kafkaOf(job).consumer({ groupId: job.group })
+  await consumer.connect()
+  await consumer.subscribe({ topic: job.topic, fromBeginning: true })
+  return consumer
+}
+
+/** It commits after each batch: disconnecting waits for that. */
+const records: Read = async (job, check) => {
+  const consumer = await subscribed(job)
+  await new Promise<void>((resolve, reject) => {
+    consumer.run({
+      eachBatch: async ({ batch }) => {
+        for (const { key, value } of batch.messages) check.see(key!, value!)
+        if (check.count >= job.records) resolve()
+      }
+    }).catch(reject)
+  })
+  await consumer.disconnect()
+}
+
+const run: Read = async (job, check) => {
+  const consumer = await subscribed(job)
+  await new Promise<void>((resolve, reject) => {
+    consumer.run({
+      eachMessage: async ({ message: { key, value } }) => {
+        check.see(key!, value!)
+        if (check.count >= job.records) resolve()
+      }
+    }).catch(reject)
+  })
+  await consumer.disconnect()
+}
+
+export const readers = { records, run }
+
+export const listen: Listen = async (job, onRecord) => {
+  const consumer = await subscribed(job)
+  const eachMessage: EachMessageHandler = async ({ message: { key, value } }) => onRecord(key!, value!)
+  await new Promise<void>((resolve, reject) => {
+    consumer.on("consumer.group_join", () => resolve())
+    consumer.run({ eachMessage }).catch(reject)
+  })
+  return () => consumer.disconnect()
 }

@@ -175,6 +175,8 @@ export class AssignedPartition {
   }
 
   #epochBefore(offset: number): number {
+    // Each record that is settled asks.
+    if (this.#epochs.length === 1) return this.#epochs[0]!.leaderEpoch
     return this.#epochs.findLast(({ from }) => from < offset)?.leaderEpoch ?? this.#epochs[0]!.leaderEpoch
   }
 

@@ -11,6 +11,7 @@ import { PartitionLanes } from "./lanes.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { MakeLanes } from "./run.ts"
 import type { RunSettings } from "./runOptions.ts"
+import { Turn, Turns } from "./turns.ts"
 
 /** What the lanes of a run work with. */
 export interface ProcessingContext {
@@ -70,33 +71,35 @@ export const recordLanes = <E, R>(
     )
   }
   const { concurrency } = settings
-  const permits = concurrency === undefined ? undefined : Effect.unsafeMakeSemaphore(concurrency)
+  const turns = concurrency === undefined ? undefined : new Turns(concurrency)
   return new PartitionLanes<KafkaError | E, R>(
     fork,
     (partition, goesOn) =>
       feed(partition, goesOn, ({ nextOffset, records }, wanted) => {
-        let index = 0
-        let isDone = true
-        const next = () => handle(records[index]!)
-        return Effect.whileLoop({
-          while: () => isDone && index < records.length && wanted(),
-          body: permits === undefined ? next : () => {
-            isDone = false
-            return permits.withPermits(1)(Effect.suspend((): Effect.Effect<unknown, KafkaError | E, R> => {
-              // Its turn came too late.
-              if (!wanted()) return Effect.void
-              return Effect.tap(next(), () => {
-                isDone = true
-              })
-            }))
-          },
-          step: () => {
-            if (!isDone) return
-            const record = records[index++]!
-            // Lost meanwhile: another member has it, and will get the record again. Or it goes on elsewhere.
-            if (!partition.isCurrent(record.generation)) return
-            onProgress(partition, index === records.length ? nextOffset : record.view.offset + 1, 1)
-          }
+        const handleAll = (turn?: Turn) => {
+          let index = 0
+          let isHandled = true
+          return Effect.whileLoop({
+            while: () => index < records.length && wanted(),
+            body: (): Effect.Effect<unknown, KafkaError | E, R> => {
+              if (turn === undefined) return handle(records[index]!)
+              isHandled = turn.isHeld
+              return isHandled ? handle(records[index]!) : turn.wait
+            },
+            step: () => {
+              if (!isHandled) return
+              turn?.stepped()
+              const record = records[index++]!
+              // Lost meanwhile: another member has it, and will get the record again. Or it goes on elsewhere.
+              if (!partition.isCurrent(record.generation)) return
+              onProgress(partition, index === records.length ? nextOffset : record.view.offset + 1, 1)
+            }
+          })
+        }
+        if (turns === undefined) return handleAll()
+        return Effect.flatMap(Effect.clock, (clock) => {
+          const turn = new Turn(turns, clock)
+          return Effect.ensuring(handleAll(turn), Effect.sync(() => turn.end()))
         })
       }),
     onFailure
