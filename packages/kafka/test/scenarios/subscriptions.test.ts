@@ -184,12 +184,76 @@ describe("a topic by its name", () => {
         yield* write(0, range(5, 8))
         yield* until("it again", () => seen.length === 10)
         assert.includeMembers(lines, [
-          "WARN topic lines, partition 0: offset 5 is out of range; goes on at 0 (earliest)"
+          "WARN topic lines, partition 0: offset 5 is of a topic that was deleted; goes on at 0 (earliest)"
         ])
         assert.deepStrictEqual(seen.slice(7), ["lines/5", "lines/6", "lines/7"])
         assert.deepStrictEqual((yield* consumer.health.get).troubles, [])
       })),
       { cluster: { topics: { lines: 1, others: 1 } }, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+})
+
+describe("a topic that is made anew", () => {
+  /** A member at offset 5 of a topic that is deleted, and then there again with eight records. */
+  const recreated = (gap: number, options: Partial<Consumer.ConsumerOptions<typeof Lines>>, run: Consumer.RunOptions) =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      const { handler, seen } = seeing()
+      const { consumer } = yield* member(options)
+      const resets: Array<Consumer.PositionReset> = []
+      yield* Effect.fork(Stream.runForEach(consumer.events, (event) =>
+        Effect.sync(() => {
+          if (event._tag === "PositionReset" && event.from !== undefined) resets.push(event)
+        })))
+      const running = yield* Effect.fork(consumer.run(handler, run))
+      yield* write(0, range(0, 5))
+      yield* until("the first", () => seen.length === 5)
+      yield* Effect.sleep("3 seconds")
+      yield* cluster.deleteTopic("lines")
+      yield* Effect.sleep(gap)
+      yield* cluster.createTopic("lines", { partitions: 1 })
+      yield* write(0, range(10, 18))
+      yield* Effect.sleep("20 seconds")
+      return { consumer, resets, running, seen }
+    })
+  const place = { cluster: { topics: { lines: 1 } }, client: { metadataMaxAge: "5 seconds" } } as const
+
+  it("SA-C14: with more records than it had is read from where `reset` says: nothing is skipped", () => {
+    for (const gap of [0, 100, 20_000]) {
+      for (const order of ["partition", "key"] as const) {
+        const { warnings, within } = logged()
+        play(
+          within(Effect.gen(function*() {
+            const { consumer, resets, running, seen } = yield* recreated(gap, {}, { order })
+            // What it took for the old log's next, before it knew, comes again.
+            assert.deepStrictEqual(seen.slice(-8), range(10, 18).map((value) => `lines/${value}`))
+            assert.sameMembers(
+              Array.from(new Set(seen)),
+              [...range(0, 5), ...range(10, 18)].map((value) => `lines/${value}`)
+            )
+            assert.lengthOf(resets, 1)
+            assert.deepInclude(resets[0], { reason: "OffsetOutOfRange", to: 0n })
+            assert.match(warnings().join("\n"), /is of a topic that was deleted; goes on at 0 \(earliest\)/)
+            assert.deepStrictEqual(yield* committed(), { 0: 8 })
+            assert.isNull(running.unsafePoll())
+            assert.deepStrictEqual((yield* consumer.health.get).troubles, [])
+          })),
+          place
+        )
+      }
+    }
+  })
+
+  it("SA-C14: ends a consumer whose `reset` is fail", () => {
+    play(
+      Effect.gen(function*() {
+        const { running } = yield* recreated(20_000, { from: "earliest", reset: "fail" }, {})
+        const error = yield* Effect.flip(Fiber.join(running))
+        assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "OffsetOutOfRange"])
+        assert.include(error.message, "made anew")
+      }),
+      place
     )
   })
 })

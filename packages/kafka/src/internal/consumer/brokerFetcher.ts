@@ -84,7 +84,8 @@ export class BrokerFetcher {
     latch.unsafeClose()
     // Whoever asked for the newer metadata, a partition may have moved to a broker whose fiber sleeps.
     this.#context.routeAgain()
-    const { retryAt, wanted } = this.#fetchable()
+    const { gone, retryAt, wanted } = this.#fetchable()
+    yield* Effect.forEach(gone, (partition) => recovery.recreated(partition), { discard: true })
     const address = cluster.address(broker)
     if (wanted.size === 0 || address === undefined) {
       // Its partitions have gone elsewhere: nothing of it is missed.
@@ -164,24 +165,34 @@ export class BrokerFetcher {
     )
   }
 
-  /** The partitions that may be fetched here now, those that hold too many records for it, and when the next one may. */
-  #fetchable(): { readonly wanted: Set<string>; readonly full: boolean; readonly retryAt: number } {
+  /**
+   * The partitions that may be fetched here now, whether some hold too many records for it, when the next one may, and those
+   * whose topic is another one now.
+   */
+  #fetchable(): {
+    readonly wanted: Set<string>
+    readonly full: boolean
+    readonly retryAt: number
+    readonly gone: ReadonlyArray<AssignedPartition>
+  } {
     const { isHalted, leaders, now: time, partitions, settings } = this.#context
     const wanted = new Set<string>()
+    const gone: Array<AssignedPartition> = []
     let full = false
     const now = time()
     let retryAt = Infinity
-    if (isHalted()) return { wanted, full, retryAt }
+    if (isHalted()) return { wanted, full, retryAt, gone }
     for (const [key, partition] of partitions) {
       if (
         partition.fetchOffset === undefined || partition.status !== "active" || partition.paused ||
         leaders.source(partition) !== this.#broker || leaders.isStale(partition)
       ) continue
       if (partition.retryAt > now) retryAt = Math.min(retryAt, partition.retryAt)
+      else if (leaders.isOfAnotherTopic(partition)) gone.push(partition)
       else if (partition.heldRecords > settings.partitionRecords / 2) full = true
       else wanted.add(key)
     }
-    return { wanted, full, retryAt }
+    return { wanted, full, retryAt, gone }
   }
 
   #fetch(

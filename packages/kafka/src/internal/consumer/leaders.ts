@@ -100,6 +100,14 @@ export class Leaders {
     return true
   }
 
+  /** The topic was deleted and made anew since the position was found, which is of a log that is gone (KIP-516). */
+  isOfAnotherTopic(partition: AssignedPartition): boolean {
+    const topicId = this.#cluster.metadata().topics.get(partition.topic)?.topicId
+    if (topicId === undefined) return false
+    partition.topicId ??= topicId
+    return partition.topicId !== topicId
+  }
+
   /** There is a newer leader than the last that was known to have the log up to the position (KIP-320). */
   needsValidation(partition: AssignedPartition): boolean {
     return partition.fetchEpoch >= 0 && this.leaderEpoch(partition) > partition.validatedEpoch

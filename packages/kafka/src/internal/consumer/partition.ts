@@ -63,6 +63,8 @@ export class AssignedPartition {
   fetchEpoch = -1
   /** The newest leader that is known to have the log up to `fetchOffset`; -1 for none. */
   validatedEpoch = -1
+  /** Of the topic that the position is of; undefined until it is known, and where brokers know no ids. */
+  topicId: string | undefined
   /** The version of the metadata that was found to be older than `fetchEpoch`. */
   staleSince: number | undefined
   /** Where its leader wants it to be read; none for the leader itself. */
@@ -128,6 +130,7 @@ export class AssignedPartition {
     this.fetchOffset = offset
     this.fetchEpoch = leaderEpoch
     this.validatedEpoch = validatedEpoch
+    this.topicId = undefined
     this.#next = offset
     this.#recordsEnd = offset
     this.#furthest = offset

@@ -91,6 +91,27 @@ export class Recovery {
     })
   }
 
+  /** Its topic was deleted and made anew: the position says nothing of the log that is there now. */
+  recreated(partition: AssignedPartition): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { fetchOffset: offset, topic } = partition
+      if (offset === undefined) return Effect.void
+      const { fork, onFatal, settings } = this.#context
+      if (settings.reset === "fail") {
+        onFatal(fromCode(offsetOutOfRange, {
+          operation: "Fetch",
+          scope: "partition",
+          topic,
+          partition: partition.partition,
+          detail: `offset ${offset} is of a topic that was deleted and made anew since`
+        }))
+        return Effect.void
+      }
+      partition.fetchOffset = undefined
+      return Effect.asVoid(fork(this.#reset(partition, offset, "OffsetOutOfRange", "is of a topic that was deleted")))
+    })
+  }
+
   #backOff(partition: AssignedPartition, error: KafkaError): Effect.Effect<void> {
     const { cluster, now, random, troubles } = this.#context
     partition.failures++
@@ -186,7 +207,8 @@ export class Recovery {
   #reset(
     partition: AssignedPartition,
     offset: number,
-    reason: "OffsetOutOfRange" | "LogTruncated" = "OffsetOutOfRange"
+    reason: "OffsetOutOfRange" | "LogTruncated" = "OffsetOutOfRange",
+    why = reason === "OffsetOutOfRange" ? "is out of range" : "is not in the log of a new leader"
   ): Effect.Effect<void> {
     const { cluster, consumed, leaders, lookups, onFatal, settings: { readCommitted, reset } } = this.#context
     return listOffset(cluster, lookups, partition, readCommitted, reset as "earliest" | "latest").pipe(
@@ -194,7 +216,6 @@ export class Recovery {
         // Another reader may have begun elsewhere.
         if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
         consumed(partition, partition.reset(offset, start))
-        const why = reason === "OffsetOutOfRange" ? "is out of range" : "is not in the log of a new leader"
         return this.#tellReset(partition, reason, offset, start.offset, why, reset)
       }),
       Effect.catchAll((error) => {
