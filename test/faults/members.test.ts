@@ -89,7 +89,7 @@ test(
     const group = yield* makeGroup(cluster)
     const members = yield* Effect.forEach(["a", "b", "c"], (name) => group.members.start(name), { concurrency: 3 })
     yield* group.settled(...members)
-    const feed = yield* startFeed(cluster, group.topic, { count: 30_000, perSecond: 3_000 })
+    const feed = yield* startFeed(cluster, group.topic, { count: 20_000, perSecond: 3_000 })
     yield* group.progress("all is well", 3_000)
     const joins = requestsOf(group, "JoinGroup").length
     const coordinator = (yield* Effect.promise(() => cluster.operator.coordinator(group.members.groupId))) as BrokerId
@@ -112,7 +112,7 @@ test(
     const group = yield* makeGroup(cluster)
     const members = yield* Effect.forEach(["a", "b", "c"], (name) => group.members.start(name), { concurrency: 3 })
     yield* group.settled(...members)
-    const feed = yield* startFeed(cluster, group.topic, { count: 30_000, perSecond: 3_000 })
+    const feed = yield* startFeed(cluster, group.topic, { count: 20_000, perSecond: 3_000 })
     yield* group.progress("all is well", 3_000)
     const coordinator = yield* Effect.promise(() => cluster.operator.coordinator(group.members.groupId))
     const leader = brokerIds.find((id) => id !== coordinator)!
@@ -202,11 +202,12 @@ test(
     const between = frozen.told.filter(({ _tag, time }) => _tag === "Started" && time > lostAt && time < assignedAt)
     assert.deepStrictEqual(between, [])
 
-    const commits = requestsOf(group, "OffsetCommit", "frozen")
-    const refused = commits.filter(({ errorCode }) => errorCode !== 0 && errorCode !== undefined)
+    // What it commits when it runs again, and when the group rebalanced for the other one is not of interest.
+    const commits = requestsOf(group, "OffsetCommit", "frozen").filter(({ time }) => time > pausedAt)
+    const refused = commits.filter(({ errorCode }) => errorCode === 25 || errorCode === 22)
     assert.lengthOf(refused, 1)
-    const [{ generation }] = refused as [GroupRequest]
-    assert.deepStrictEqual(commits.filter((each) => each.generation === generation && each.time > refused[0]!.time), [])
+    const [{ generation, time }] = refused as [GroupRequest]
+    assert.deepStrictEqual(commits.filter((each) => each.generation === generation && each.time > time), [])
   })
 )
 
@@ -319,6 +320,7 @@ test(
     yield* group.progress("all is well", 1_500)
     yield* cluster.kill(...brokerIds)
     yield* cluster.start(...brokerIds)
+    yield* group.progress("they go on", 1_500)
     yield* feed.done
     assertKept(yield* group.finish(feed.log, members))
     for (const { told } of members) assert.notInclude(told.map(({ _tag }) => _tag), "RunFailed")
