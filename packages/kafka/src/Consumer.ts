@@ -55,7 +55,7 @@ export interface FetchOptions {
    * Brokers know bytes only, so what one fetch brings may come on top. Default 100,000.
    */
   readonly partitionRecords?: number | undefined
-  /** What one answer of a broker may bring, in bytes; no more than there is room for. Default 50 MiB. */
+  /** What one answer of a broker may bring, in bytes; no more than there is room for. An answer is in memory as a whole while it is taken apart. Default 16 MiB. */
   readonly maxBytes?: number | undefined
   /**
    * What is fetched ahead of the application in all, in bytes. Default 64 MiB. One batch of each broker may come on top, and

@@ -119,6 +119,20 @@ describe("a damaged batch", () => {
       assert.deepStrictEqual(yield* committed(), { 0: 10 })
     }).pipe(inWorld({ topics: { numbers: 1 } }, {}, rewrite))
   })
+
+  it.effect("whose checksum alone is wrong is read with `checkCrcs: false`", () => {
+    const { rewrite } = damaging(Infinity, (bytes) => {
+      bytes[batchField.crc]! ^= 1
+    })
+    return Effect.gen(function*() {
+      yield* write(0, range(0, 10))
+      const { consumer } = yield* member({ fetch: { checkCrcs: false } })
+      const seen = new Seen()
+      yield* Effect.fork(consumer.run(seen.handler))
+      yield* passUntil("all", () => seen.count === 10)
+      assert.deepStrictEqual(seen.of(0), range(0, 10))
+    }).pipe(inWorld({ topics: { numbers: 1 } }, {}, rewrite))
+  })
 })
 
 describe("a batch in a compression that there is no codec for", () => {

@@ -55,6 +55,10 @@ const refused: ReadonlyArray<readonly [string, Record<string, unknown>]> = [
   ["fetch.partitionBytes", { fetch: { partitionBytes: 0 } }],
   ["fetch.partitionBytes", { fetch: { partitionBytes: 2 ** 31 } }],
   ["fetch.bufferBytes", { fetch: { bufferBytes: -1 } }],
+  ["fetch.partitionRecords", { fetch: { partitionRecords: 0 } }],
+  ["fetch.maxBytes", { fetch: { maxBytes: 0 } }],
+  ["fetch.checkCrcs", { fetch: { checkCrcs: "no" as never } }],
+  ["fetch.rack", { fetch: { rack: 7 as never } }],
   ["fetch.bufferBytes", { fetch: { bufferBytes: Number.POSITIVE_INFINITY } }]
 ]
 

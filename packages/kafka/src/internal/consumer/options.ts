@@ -151,7 +151,7 @@ const parseFetch = <R>(
         max: maxInt32
       }),
       partitionRecords: yield* check.integer("fetch.partitionRecords", fetch.partitionRecords, 100_000, { min: 1 }),
-      maxBytes: yield* check.integer("fetch.maxBytes", fetch.maxBytes, 50 * mib, { min: 1, max: maxInt32 }),
+      maxBytes: yield* check.integer("fetch.maxBytes", fetch.maxBytes, 16 * mib, { min: 1, max: maxInt32 }),
       checkCrcs: yield* check.boolean("fetch.checkCrcs", fetch.checkCrcs, true),
       rack,
       bufferBytes: yield* check.integer("fetch.bufferBytes", fetch.bufferBytes, 64 * mib, { min: 1, max: maxInt32 }),

@@ -172,6 +172,7 @@ export class Cluster {
 
   /** A Fetch with all that it is for, which its broker knows from the session. */
   wholeFetch(request: RequestOf<typeof Fetch>, brokerId: number): RequestOf<typeof Fetch> {
+    if (request.sessionEpoch <= 0) return request
     const fetched = this.requireBroker(brokerId).fetchSessions.peek(request)
     return {
       ...request,

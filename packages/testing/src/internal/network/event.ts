@@ -19,7 +19,7 @@ export interface Exchange {
   /** When the client wrote it, and when the broker began with it. */
   readonly sentAt: number
   readonly servedAt: number
-  /** As it was decoded. */
+  /** As it was decoded; a Fetch names all that it is for, also what its broker knows from the session. */
   readonly request: unknown
   /** As it is encoded, before it is read: what decoding would fill in is left out. `undefined` before, or if there is none. */
   response: unknown

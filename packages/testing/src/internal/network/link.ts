@@ -193,8 +193,9 @@ export class Link {
   }
 
   private serve(request: ReadRequest, requestBytes: number, sentAt: number): void {
-    const { api, body, clientId, correlationId, version } = request
+    const { api, clientId, correlationId, version } = request
     const { network } = this
+    const whole = network.whole(this.brokerId, request)
     const exchange: Exchange = {
       id: network.nextExchangeId(),
       connection: this.id,
@@ -206,7 +207,7 @@ export class Link {
       requestBytes,
       sentAt,
       servedAt: network.now,
-      request: body,
+      request: whole.body,
       response: undefined,
       responseBytes: 0,
       answeredAt: undefined,
@@ -224,7 +225,7 @@ export class Link {
     const serve = () => network.handle(this.brokerId, request)
     const reply = treatment?.error === undefined
       ? serve()
-      : Reply.settled(refuse(network.whole(this.brokerId, request), treatment.error, () => serve().answer!))
+      : Reply.settled(refuse(whole, treatment.error, () => serve().answer!))
     this.serving = { exchange, reply, treatment }
     if (reply.answer !== undefined) return
     if (this.hasClientLeft) return this.endBroker()

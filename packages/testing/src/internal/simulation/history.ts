@@ -190,13 +190,10 @@ export interface FetchedEvent {
   readonly broker: number
   /** How many bytes of records it brought more than it was asked for, since a first batch comes whole. */
   readonly excess: number
-  /**
-   * Only those that have records: from the offset that was asked for up to, and without, `end`; `undefined` where a fetch
-   * session goes on with what it had asked for last.
-   */
+  /** Only those that have records: from the offset that was asked for up to, and without, `end`. */
   readonly parts: ReadonlyArray<{
     readonly partition: PartitionIndex
-    readonly from: number | undefined
+    readonly from: number
     readonly end: number
     readonly bytes: number
   }>

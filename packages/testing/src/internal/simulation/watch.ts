@@ -96,18 +96,22 @@ const inCluster = (time: number, event: ClusterEvent, { group, topic }: Subject)
 const fetched = (time: number, exchange: Exchange, { topic }: Subject): ReadonlyArray<FetchedEvent> => {
   const request = exchange.request as RequestOf<typeof Fetch>
   const response = exchange.response as ResponseInput<typeof Fetch>
+  const offsets = new Map(
+    request.topics.flatMap((asked) =>
+      asked.topic !== topic
+        ? []
+        : asked.partitions.map(({ fetchOffset, partition }) => [partition, fetchOffset] as const)
+    )
+  )
   const parts = response.responses.flatMap((answer) =>
     answer.topic !== topic ? [] : answer.partitions.flatMap(({ partitionIndex: partition, records }) => {
-      // What a fetch session goes on with is not asked for again.
-      const from = request.topics
-        .find((each) => each.topic === topic)?.partitions
-        .find((each) => each.partition === partition)?.fetchOffset
+      const from = offsets.get(partition)!
       return records === null || records === undefined || records.length === 0
         ? []
         : {
           partition,
           from,
-          end: endPosition(records, { offset: from ?? 0, leaderEpoch: -1 }).offset,
+          end: endPosition(records, { offset: from, leaderEpoch: -1 }).offset,
           bytes: records.length
         }
     })

@@ -37,7 +37,7 @@ class Holdings {
     for (const { bytes, end, from, partition } of parts) {
       if (!this.assigned.includes(partition)) continue
       const lane = this.#lanes.get(partition)
-      const before = lane !== undefined && (from ?? lane.end) === lane.end ? lane.parts : []
+      const before = lane?.end === from ? lane.parts : []
       this.#lanes.set(partition, { parts: [...before, { end, bytes }], end })
     }
   }
