@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type * as Consumer from "@sluice/kafka/Consumer"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Context, Effect, Fiber, Stream } from "effect"
+import { Context, Duration, Effect, Fiber, Stream } from "effect"
 
 import { Wires } from "../producer/wire.ts"
 import { committed, type Lines, logged, member, range, until, write } from "./reading.ts"
@@ -427,6 +427,32 @@ describe("a static member", () => {
 })
 
 describe("a partition that is given up", () => {
+  it("by a close in the middle of a rebalance is waited for once", () => {
+    play(
+      Effect.gen(function*() {
+        for (const partition of [0, 1]) yield* write(partition, [1])
+        const { close, consumer } = yield* member({
+          assignor: "range",
+          drainTimeout: "4 seconds",
+          closeTimeout: "1 second",
+          heartbeatInterval: "500 millis"
+        })
+        let given = 0
+        yield* Effect.fork(
+          Stream.runForEach(consumer.records, () => Effect.zipRight(Effect.sync(() => given++), Effect.never))
+        )
+        yield* until("in hand", () => given === 1)
+        const closing = yield* Effect.fork(Effect.timed(close))
+        yield* Effect.sleep("2 seconds")
+        const other = yield* running({ assignor: "range" })
+        const [elapsed] = yield* Fiber.join(closing)
+        assert.isAtMost(Duration.toMillis(elapsed), 5000)
+        yield* until("taken over", () => other.seen.length === 2)
+      }),
+      twoPartitions
+    )
+  })
+
   it("SA-R6: gives a stream nothing more of what was fetched", () => {
     play(
       Effect.gen(function*() {

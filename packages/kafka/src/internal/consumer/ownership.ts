@@ -43,6 +43,8 @@ export class Ownership {
   readonly #turn = Effect.unsafeMakeSemaphore(1)
   #isClosing = false
   #isGivenUp = false
+  /** Open once the consumer has waited for what is in hand, to close: a revocation waits no longer. */
+  readonly #closed = Effect.unsafeMakeLatch(false)
 
   /** `owned` is what it keeps up to date. */
   constructor(context: OwnershipContext, owned: Map<string, AssignedPartition>) {
@@ -142,7 +144,8 @@ export class Ownership {
       }
       // Without time left to join, this member would be out of the group.
       const bound = this.#withinRebalance(0.5)
-      const drained = this.#processed(partitions).pipe(
+      // Whoever closes meanwhile has waited already.
+      const drained = Effect.raceFirst(this.#processed(partitions), this.#closed.await).pipe(
         Effect.interruptible,
         Effect.timeoutOption(bound),
         Effect.flatMap((done) =>
@@ -185,7 +188,12 @@ export class Ownership {
   }
 
   /** The consumer closes, and gives all up: what was processed of it is to be committed after this. */
-  readonly revokedByClose: Effect.Effect<void> = this.#inTurn(() => {
+  readonly revokedByClose: Effect.Effect<void> = Effect.suspend(() => {
+    this.#closed.unsafeOpen()
+    return this.#givenUpByClose
+  })
+
+  readonly #givenUpByClose: Effect.Effect<void> = this.#inTurn(() => {
     this.#isGivenUp = true
     const partitions = Array.from(this.#owned.values())
     if (partitions.length === 0) return Effect.void

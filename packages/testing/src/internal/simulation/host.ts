@@ -107,7 +107,7 @@ export const makeHost = (transport: Transport["Type"]): Effect.Effect<Host> =>
     const connections = yield* Scope.make()
     /** Opens a connection outside: one that comes when its host is dead must be closed. */
     const open = (connection: Scope.CloseableScope, ...args: Parameters<Transport["Type"]["connect"]>) =>
-      Effect.forkDaemon(Scope.extend(transport.connect(...args), connection)).pipe(
+      Effect.forkDaemon(Effect.interruptible(Scope.extend(transport.connect(...args), connection))).pipe(
         Effect.locally(FiberRef.currentSupervisor, outerSupervisor),
         Effect.locally(FiberRef.currentScheduler, outerScheduler)
       )

@@ -1,11 +1,15 @@
 import type { Checker, HandlingFacts, HistoryEvent, PartitionIndex } from "../history.ts"
 import type { Check } from "./check.ts"
+import { memberNames } from "./groups.ts"
 import { LogIndex } from "./logIndex.ts"
 import { Violations } from "./violations.ts"
 
 const name = "handled-in-turn"
 
 type Started = Extract<HistoryEvent, { readonly _tag: "Started" }>
+
+/** What a handler needs to begin, in milliseconds: timers that overtake ready work, and fibers that are late, come to less. */
+const lateness = 100
 
 /** A handler that is at work. */
 interface Running {
@@ -39,17 +43,21 @@ const countOf = ({ order }: HandlingFacts, running: ReadonlyArray<Running>): num
 const check: Checker = (history) => {
   const violations = new Violations(name)
   const log = new LogIndex(history)
+  const nameOf = memberNames(history)
   const running = new Map<string, Array<Running>>()
   const runningOf = (member: string): Array<Running> => {
     let found = running.get(member)
     if (found === undefined) running.set(member, found = [])
     return found
   }
+  const joinedAt = new Map<string, number>()
+  const movedAt = new Map<string, number>()
   const start = ({ member, offset, partition, stream, time }: Started) => {
     const facts: HandlingFacts = history.handling?.get(member) ?? { order: "partition" }
     const position = log.positionOf(partition, offset)
     const key = log.of(partition)[position]?.key ?? null
-    const self: Running = { partition, offset, position, stream, key, isOld: false }
+    const anewSince = Math.max(joinedAt.get(member) ?? -Infinity, movedAt.get(`${member}/${partition}`) ?? -Infinity)
+    const self: Running = { partition, offset, position, stream, key, isOld: time <= anewSince + lateness }
     const others = runningOf(member)
     const what = `${member} was given ${partition}/${offset}`
     const other = others.find((one) => exclude(facts, self, one))
@@ -62,6 +70,7 @@ const check: Checker = (history) => {
       violations.add(`${what}, and has ${count} handlers at work: more than ${facts.concurrency}`, time)
     }
     if (facts.order === "partition" || facts.order === "batch") return
+    if (self.isOld) return
     const first = others.reduce(
       (least, one) => one.partition === partition && !one.isOld ? Math.min(least, one.position) : least,
       position
@@ -86,13 +95,16 @@ const check: Checker = (history) => {
         if (index >= 0) all.splice(index, 1)
         break
       }
-      case "Synced":
-        for (const [member, all] of running) {
-          if (event.memberId.startsWith(member)) { for (const one of all) one.isOld = true }
-        }
+      case "Synced": {
+        const member = nameOf(event.memberId)
+        if (member === undefined) break
+        joinedAt.set(member, event.time)
+        for (const one of runningOf(member)) one.isOld = true
         break
+      }
       case "Seeking":
       case "Sought":
+        movedAt.set(`${event.member}/${event.partition}`, event.time)
         for (const one of runningOf(event.member)) if (one.partition === event.partition) one.isOld = true
         break
       case "MemberKilled":
@@ -109,7 +121,7 @@ const check: Checker = (history) => {
  *
  * Exceptions. A record that is not begun, and older than all that are, is not seen, so the distance is less strict than
  * the promise; and what a member has at work when it joins again counts no more, since its partition may have begun anew; nor does
- * what it has of a partition that it moves elsewhere.
+ * what it has of a partition that it moves elsewhere, or was about to begin then.
  */
 export const handledInTurn: Check = {
   name,
