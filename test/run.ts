@@ -234,7 +234,7 @@ const benchmark = async (): Promise<Counts> => {
   const main = join(root, "packages", "bench", "src", "main.ts")
   const cases = "sendAll,pipe,send-1,records,run,run-key,end-to-end,idle"
   const choice = ["--cases", cases, "--clients", "sluice,kafkajs,java"]
-  const size = ["--records", "300000", "--read", "300000", "--seconds", "2", "--idle-seconds", "2"]
+  const size = ["--records", "300000", "--read", "300000", "--seconds", "1", "--idle-seconds", "1"]
   const out = ["--out", join(cache, "bench-brief")]
   const brokers = process.env["KAFKA_BROKERS"] ? ["--brokers", process.env["KAFKA_BROKERS"]] : []
   const { code } = await run(process.execPath, [

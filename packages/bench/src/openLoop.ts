@@ -32,7 +32,7 @@ export const openLoop = (
       const dueAt = start! + sent++ * interval
       load.onSend?.(load.start, dueAt)
       send(load.start, (error) => {
-        if (error !== undefined) end(() => reject(error))
+        if (error !== undefined) return end(() => reject(error))
         load.latencies.add(performance.now() - dueAt)
         acknowledged++
         if (over && acknowledged === sent) end(resolve)

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto"
+import { setTimeout as sleep } from "node:timers/promises"
 
 import { Kafka, logLevel } from "kafkajs"
 
@@ -13,19 +14,30 @@ export interface Topics {
   readonly close: () => Promise<void>
 }
 
+/** A broker that is busy knows of a new topic a moment later. */
+const onceKnown = async <A>(ask: () => Promise<A>, attempts = 10): Promise<A> => {
+  try {
+    return await ask()
+  } catch (error) {
+    if (attempts === 0 || (error as { readonly type?: unknown }).type !== "UNKNOWN_TOPIC_OR_PARTITION") throw error
+    await sleep(200)
+    return onceKnown(ask, attempts - 1)
+  }
+}
+
 /** Over kafkajs' admin client: none of the clients that are measured does it for itself. */
 export const openTopics = async (brokers: string): Promise<Topics> => {
   const admin = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.NOTHING }).admin()
   await admin.connect()
-  const logs = (topic: string) => admin.fetchTopicOffsets(topic)
+  const logs = (topic: string) => onceKnown(() => admin.fetchTopicOffsets(topic))
   return {
     create: async (partitions) => {
       const topic = `bench-${randomBytes(4).toString("hex")}`
-      await admin.createTopics({
-        waitForLeaders: true,
-        // Deleted logs go at once: a run writes gigabytes.
-        topics: [{ topic, numPartitions: partitions, configEntries: [{ name: "file.delete.delay.ms", value: "1000" }] }]
-      })
+      // Deleted logs go at once: a run writes gigabytes.
+      const configEntries = [{ name: "file.delete.delay.ms", value: "1000" }]
+      await onceKnown(() =>
+        admin.createTopics({ waitForLeaders: true, topics: [{ topic, numPartitions: partitions, configEntries }] })
+      )
       return topic
     },
     count: async (topic) => (await logs(topic)).reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0),
@@ -39,7 +51,7 @@ export const openTopics = async (brokers: string): Promise<Topics> => {
         0
       )
     },
-    remove: (topic) => admin.deleteTopics({ topics: [topic] }),
+    remove: (topic) => onceKnown(() => admin.deleteTopics({ topics: [topic] })),
     close: () => admin.disconnect()
   }
 }

@@ -10,7 +10,7 @@ import { OrderCheck, valueCount, valueNumber } from "./records.ts"
 /** So long may what comes before the clock starts take, in seconds. */
 const warmUpSeconds = 3
 
-/** An idle consumer is left alone for so long before the clock starts. */
+/** An idle consumer is left alone for as long as it is measured before the clock starts, but no longer than this. */
 const settleMillis = 3_000
 
 /** So long is waited for the last records to be read. */
@@ -99,7 +99,7 @@ const pass = async (): Promise<Measured> => {
 
 const idle = async (): Promise<Measured> => {
   const stop = await known(client.listen)(job, () => {})
-  await sleep(settleMillis)
+  await sleep(Math.min(settleMillis, job.seconds * 1_000))
   const measured = await measure(() => sleep(job.seconds * 1_000))
   await stop()
   return { records: 0, total: 0, ...measured }

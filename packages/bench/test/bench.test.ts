@@ -47,6 +47,8 @@ describe("bench", () => {
         [["--rounds", "0"], /--rounds must be a whole number from 1 to 1000; it is "0"/],
         [["--rounds", "1.5"], /--rounds/],
         [["--records", "1500"], /--records must be a multiple of 1000/],
+        [["--read", "1500"], /--read must be a multiple of 1000/],
+        [["--idle-seconds", "0"], /--idle-seconds must be a number above 0/],
         [["--seconds", "soon"], /--seconds must be a number above 0/],
         [["--brokers", "localhost"], /--brokers must be host:port/],
         [["--out", ""], /--out names no directory/],
@@ -67,6 +69,21 @@ describe("bench", () => {
       )
       assert.ok(batches!.entries.some(({ contender }) => contender === "kafkajs"))
       assert.deepStrictEqual(choose(["pipe"], ["java"]), [])
+    })
+
+    it("take a name for all producers, or all consumers", () => {
+      const casesOf = (...args: ReadonlyArray<string>) => {
+        const options = parseOptions(args)
+        assert.ok(typeof options !== "string")
+        return options.cases
+      }
+      const consumers = casesOf("--cases", "consumers,run")
+      assert.includeMembers(Array.from(consumers), ["records", "run", "run-key", "end-to-end", "idle"])
+      assert.deepStrictEqual([...casesOf("--cases", "producers"), ...consumers], Array.from<string>(modes))
+      assert.deepStrictEqual(
+        choose(consumers, ["sluice", "kafkajs", "java"]).map(({ id }) => id),
+        ["consume", "latency", "idle"]
+      )
     })
   })
 
@@ -102,6 +119,8 @@ describe("bench", () => {
     const load = new Load({ first: 0, records: 50, seconds: 60, rate: 10_000 })
     const sent: Array<number> = []
     let acknowledged = 0
+    const due: Array<number> = []
+    load.onSend = (_, dueAt) => due.push(dueAt)
     await openLoop(load, (index, done) => {
       sent.push(index)
       setImmediate(() => {
@@ -111,6 +130,14 @@ describe("bench", () => {
     })
     assert.deepStrictEqual(sent, Array.from({ length: 50 }, (_, i) => i))
     assert.strictEqual(acknowledged, 50)
+    for (let i = 0; i < 50; i++) assert.approximately(due[i]! - due[0]!, i / 10, 1e-6)
+  })
+
+  it("ends the open loop at the first failure", async () => {
+    const load = new Load({ first: 0, records: 50, seconds: 60, rate: 1_000 })
+    const failed = await openLoop(load, (_, done) => done(new Error("refused"))).catch((error: unknown) => error)
+    assert.match(String(failed), /refused/)
+    assert.isBelow(load.taken, 50)
   })
 
   it("notices a record that is missing or out of order", () => {
@@ -147,6 +174,23 @@ describe("bench", () => {
     const chart = chartOf([workload], results)
     assert.strictEqual(chart.match(/<rect /g)!.length, 2 * workload.entries.length)
     assert.notMatch(chart, /NaN|undefined/)
+  })
+
+  it("has for each kind the columns that tell of it", () => {
+    for (const workload of workloads) {
+      const results = new Results()
+      for (const entry of workload.entries) results.add(entry, 1, measured(2))
+      const table = tableOf(workload, results)
+      const rows = table.split("\n").slice(2)
+      assert.strictEqual(rows.length, workload.entries.length + 2)
+      assert.strictEqual(new Set(rows.map((row) => row.split("|").length)).size, 1)
+      assert.notMatch(table, /NaN|undefined|Infinity/)
+      assert.notMatch(chartOf([workload], results), /NaN|undefined|Infinity/)
+    }
+    const idle = workloads.find(({ kind }) => kind === "idle")!
+    const results = new Results()
+    for (const entry of idle.entries) results.add(entry, 1, measured(entry.contender === "sluice" ? 4 : 2))
+    assert.match(tableOf(idle, results), /^\| Sluice \| `run` \| 50 \| 1 \| 100 \|$/m)
   })
 
   it("takes the code that traces out of the client", () => {

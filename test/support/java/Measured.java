@@ -137,9 +137,10 @@ public final class Measured {
 
   private static void idle(String[] args) throws Exception {
     Reader reader = new Reader(args[0], args[1], args[2], record -> { });
-    Thread.sleep(3_000);
+    long millis = (long) (Double.parseDouble(args[3]) * 1_000);
+    Thread.sleep(Math.min(3_000, millis));
     Usage usage = new Usage();
-    Thread.sleep((long) (Double.parseDouble(args[3]) * 1_000));
+    Thread.sleep(millis);
     System.out.println(usage.line(0, 0, ""));
     reader.stop();
   }

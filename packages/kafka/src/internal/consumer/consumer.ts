@@ -361,22 +361,39 @@ class GroupConsumer {
     const furthest = new Map<AssignedPartition, number>()
     let problem: KafkaError | undefined
     let partition: AssignedPartition | undefined
+    /** Of the last one that can be settled: mostly the next one is of the same chunk, and can be, too. */
+    let settled: FetchedRecord | undefined
+    let end = 0
+    const note = () => {
+      if (settled !== undefined && end > (furthest.get(partition!) ?? 0)) furthest.set(partition!, end)
+      settled = undefined
+      end = 0
+    }
     for (const committable of committables) {
-      // Records come in chunks of one partition: mostly it is the last one's again.
+      const isFetched = committable instanceof FetchedRecord
+      if (isFetched && settled !== undefined && committable.isBeside(settled)) {
+        end = Math.max(end, committable.view.offset + 1)
+        continue
+      }
+      note()
       if (partition?.partition !== committable.partition || partition.topic !== committable.topic) {
         partition = this.#owned.get(topicPartitionKey(committable))
       }
-      const offset = committable instanceof FetchedRecord ? committable.view.offset : Number(committable.offset)
+      const offset = isFetched ? committable.view.offset : Number(committable.offset)
       if (!Number.isSafeInteger(offset) || offset < 0) {
         problem = invalidArgument(`Consumer.commit: not an offset: ${committable.offset}`)
       } else if (
         partition === undefined || !partition.isCurrent(committable.generation) || !partition.isStarted
       ) {
         problem = notAssigned(committable.topic, committable.partition)
+      } else if (isFetched) {
+        settled = committable
+        end = offset + 1
       } else if (offset >= (furthest.get(partition) ?? 0)) {
         furthest.set(partition, offset + 1)
       }
     }
+    note()
     const targets = Array.from(
       furthest,
       ([partition, offset]) => ({

@@ -13,6 +13,7 @@ import type { Handler } from "./handling.ts"
 import { type Fork, interruptAll, inVain, type Lanes, type OnFailure, PartitionLanes } from "./lanes.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { FetchedRecord } from "./record.ts"
+import { takeOut } from "./takeOut.ts"
 
 /** Where chunks of a partition are handed in, and whether more is wanted. */
 export type Feed<E, R> = (
@@ -79,16 +80,25 @@ class Progress {
 class Work implements Keyed<Work> {
   nextReady: Work | undefined = undefined
   nextOfKey: Work | undefined = undefined
-  readonly record: FetchedRecord
   readonly key: number | undefined
   readonly progress: Progress
   readonly ticket: number
+  #record: FetchedRecord | undefined
 
   constructor(record: FetchedRecord, key: number | undefined, progress: Progress, ticket: number) {
-    this.record = record
+    this.#record = record
     this.key = key
     this.progress = progress
     this.ticket = ticket
+  }
+
+  get record(): FetchedRecord {
+    return this.#record!
+  }
+
+  /** The record is done with: as {@link takeOut}, for what the queue's map keeps. */
+  end(): void {
+    this.#record = undefined
   }
 }
 
@@ -204,7 +214,7 @@ export class KeyLanes<E, R> implements Lanes {
           this.#wakeOne()
           return Effect.zipRight(changed.wait(version), this.#offer(progress, pulled, index, goesOn))
         }
-        const record = records[index]!
+        const record = takeOut(records, index)
         const { view } = record
         const ticket = tracker.begin(index === records.length - 1 ? nextOffset : view.offset + 1, view.size)
         progress.outstanding++
@@ -246,6 +256,7 @@ export class KeyLanes<E, R> implements Lanes {
         worker.current = undefined
         this.#queue.release(work)
         this.#done(work)
+        work.end()
       }
     }))
     worker.fiber = fiber

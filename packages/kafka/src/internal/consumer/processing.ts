@@ -11,6 +11,7 @@ import { PartitionLanes } from "./lanes.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { MakeLanes } from "./run.ts"
 import type { RunSettings } from "./runOptions.ts"
+import { takeOut } from "./takeOut.ts"
 import { Turn, Turns } from "./turns.ts"
 
 /** What the lanes of a run work with. */
@@ -89,7 +90,7 @@ export const recordLanes = <E, R>(
             step: () => {
               if (!isHandled) return
               turn?.stepped()
-              const record = records[index++]!
+              const record = takeOut(records, index++)
               // Lost meanwhile: another member has it, and will get the record again. Or it goes on elsewhere.
               if (!partition.isCurrent(record.generation)) return
               onProgress(partition, index === records.length ? nextOffset : record.view.offset + 1, 1)

@@ -61,6 +61,11 @@ export class FetchedRecord implements ConsumerRecord<string, any, any> {
     return this.#value
   }
 
+  /** Whether both are of one partition, delivered in the same generation. */
+  isBeside({ definition, generation, partition }: FetchedRecord): boolean {
+    return this.partition === partition && this.generation === generation && this.definition === definition
+  }
+
   toJSON(): unknown {
     const { generation, headers, key, offset, partition, timestamp, topic, value } = this
     return { topic, partition, offset: offset.toString(), generation, timestamp, key, value, headers }
