@@ -67,6 +67,14 @@ describe("partitionCommit", () => {
     assert.isTrue(isCommitted(acked(sent(first), at(7, 1))))
   })
 
+  it("goes out without metadata that was refused, but with what came in its place", () => {
+    const { makePartitionCommit, refused, sent, settle, toCommit } = PartitionCommit
+    const commit = sent(settle(makePartitionCommit(3), 5, 2, "too long"))
+    assert.deepStrictEqual(toCommit(refused(commit)), { offset: 5, leaderEpoch: 2, metadata: "", revision: 1 })
+    assert.strictEqual(toCommit(refused(settle(commit, 5, 2, "short")))?.metadata, "short")
+    assert.strictEqual(toCommit(refused(settle(commit, 6, 2, "of the next")))?.metadata, "of the next")
+  })
+
   it("never goes back and never sends what was not settled, in any order of events", () => {
     const event = FastCheck.oneof(
       FastCheck.record({

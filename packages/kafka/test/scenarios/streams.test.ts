@@ -478,6 +478,22 @@ describe("commit", () => {
     }))
   })
 
+  it("SA-M5: whose metadata the group does not take fails, and keeps the offset back no longer", () => {
+    play(Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* fill([line("a"), line("b")])
+      const { close, consumer } = yield* join()
+      const pulled = yield* consumer.records.pipe(Stream.take(2), Stream.runCollect)
+      const error = yield* Effect.flip(consumer.commit(pulled, { metadata: "x".repeat(5000) }))
+      assert.deepStrictEqual([error._tag, error.reason._tag], ["FatalError", "OffsetMetadataTooLarge"])
+      yield* close
+      assert.deepStrictEqual(
+        (yield* cluster.committed("group")).map(({ metadata, offset }) => [offset, metadata]),
+        [[2n, ""]]
+      )
+    }))
+  })
+
   it("SA-M6, CL-17: is tried again so often, and then fails those that wait; what is settled goes with the next one", () => {
     play(Effect.gen(function*() {
       const cluster = yield* MemoryCluster

@@ -14,6 +14,7 @@ import {
   type CommitPosition,
   failed,
   hasCommitted,
+  refused,
   sent,
   toCommit
 } from "../kernel/partitionCommit.ts"
@@ -25,6 +26,7 @@ import type { GroupSettings } from "./options.ts"
 import type { AssignedPartition } from "./partition.ts"
 import type { Troubles } from "./troubles.ts"
 
+const metadataTooLarge = 12
 const rebalanceInProgress = 27
 
 /** A partition, and what of it is to be committed at least. */
@@ -271,7 +273,7 @@ export class Committer {
         partition.commit = acked(partition.commit, target)
         continue
       }
-      partition.commit = failed(partition.commit)
+      partition.commit = code === metadataTooLarge ? refused(partition.commit) : failed(partition.commit)
       const error = fromCode(code ?? -1, {
         operation: "OffsetCommit",
         scope: "partition",

@@ -88,6 +88,13 @@ export const acked = (commit: PartitionCommit, point: CommitPoint): PartitionCom
 /** Takes note that the request failed, or that its outcome is unknown: the newest position goes out next. */
 export const failed = (commit: PartitionCommit): PartitionCommit => ({ ...commit, inFlight: null })
 
+/** Takes note that the request failed for what was to be kept with the offset: the position goes out without that. */
+export const refused = (commit: PartitionCommit): PartitionCommit => {
+  const { inFlight, position } = commit
+  const isSame = position !== null && position.offset === inFlight?.offset && position.revision === inFlight.revision
+  return failed(isSame ? settle(commit, position.offset, position.leaderEpoch, "") : commit)
+}
+
 /** Whether the coordinator has all that was settled. */
 export const isCommitted = (commit: PartitionCommit): boolean =>
   commit.position === null || hasCommitted(commit, commit.position)
