@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type * as Consumer from "@sluice/kafka/Consumer"
 import type { KafkaError } from "@sluice/kafka/KafkaError"
+import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Deferred, Effect, Fiber, Logger, LogLevel, Stream } from "effect"
 
 import { committed, type Lines, member, range, until, write } from "./reading.ts"
@@ -110,25 +111,32 @@ describe("a member that closes", () => {
 })
 
 describe("a member one of whose fibers dies", () => {
-  it("fails its run with that, instead of standing still", () => {
-    const logger = Logger.make(({ message }) => {
-      if (String(message).includes("generation 1: ")) throw new Error("a logger that throws")
-    })
-    play(
-      Effect.gen(function*() {
-        const { close, consumer } = yield* member()
-        const error = yield* Effect.flip(consumer.run(() => Effect.void)).pipe(
-          Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Error("stands still") })
+  it.each(["generation 1: ", "fetch from broker 1 failed"])(
+    "fails its run with that, instead of standing still: %s",
+    (line) => {
+      const logger = Logger.make(({ message }) => {
+        if (String(message).includes(line)) throw new Error("a logger that throws")
+      })
+      play(
+        Effect.gen(function*() {
+          const cluster = yield* MemoryCluster
+          const { close, consumer } = yield* member()
+          yield* Effect.forkScoped(
+            Effect.zipRight(Effect.sleep("10 seconds"), Effect.zipRight(cluster.stopBroker(1), cluster.startBroker(1)))
+          )
+          const error = yield* Effect.flip(consumer.run(() => Effect.void)).pipe(
+            Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Error("stands still") })
+          )
+          assert.deepInclude(error, { _tag: "FatalError", scope: "client" })
+          assert.strictEqual((error as KafkaError).reason._tag, "ClientDefect")
+          assert.strictEqual(((error as KafkaError).cause as Error).message, "a logger that throws")
+          assert.strictEqual((yield* consumer.health.get).status, "failed")
+          yield* close
+        }).pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
+          Logger.withMinimumLogLevel(LogLevel.Debug)
         )
-        assert.deepInclude(error, { _tag: "FatalError", scope: "client" })
-        assert.strictEqual((error as KafkaError).reason._tag, "ClientDefect")
-        assert.strictEqual(((error as KafkaError).cause as Error).message, "a logger that throws")
-        assert.strictEqual((yield* consumer.health.get).status, "failed")
-        yield* close
-      }).pipe(
-        Effect.provide(Logger.replace(Logger.defaultLogger, logger)),
-        Logger.withMinimumLogLevel(LogLevel.Debug)
       )
-    )
-  })
+    }
+  )
 })

@@ -4,6 +4,7 @@ import type { PositionReset } from "../../Consumer.ts"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
+import { defect } from "../errors.ts"
 import { Fibers } from "../fiber.ts"
 import { FetchBudget } from "../kernel/fetchBudget.ts"
 import { BrokerFetcher, type FetchingContext } from "./brokerFetcher.ts"
@@ -36,7 +37,7 @@ export class Fetcher {
   readonly #leaders: Leaders
   readonly #recovery: Recovery
   readonly #context: FetchingContext
-  readonly #fibers = new Fibers()
+  readonly #fibers = new Fibers((cause) => this.#context.onFatal(defect("Consumer", cause)))
   readonly #partitions = new Map<string, AssignedPartition>()
   readonly #brokers = new Map<number, BrokerFetcher>()
   /** Of the brokers that wait for room in the budget, which any partition may make. */
