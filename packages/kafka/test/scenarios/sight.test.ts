@@ -1,10 +1,11 @@
 /** What can be seen of a consumer, and how it is moved: pause, resume, seek, positions, health. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Consumer from "@sluice/kafka/Consumer"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Chunk, Effect, Fiber, Stream } from "effect"
 
-import { committed, type Line, Lines, member, next, range, until, write } from "./reading.ts"
+import { committed, type Line, Lines, logged, member, next, range, until, write } from "./reading.ts"
 import { play } from "./story.ts"
 
 const at = (partition: number) => ({ topic: "lines", partition })
@@ -409,6 +410,30 @@ describe("what can be seen", () => {
         yield* until("over", Effect.map(consumer.health.get, ({ troubles }) => troubles.length === 0))
         assert.deepStrictEqual(yield* committed(), { 0: 10 })
       }),
+      one
+    )
+  })
+
+  it("is a group without a coordinator, from the first time that it is not found", () => {
+    const { warnings, within } = logged()
+    play(
+      within(Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        yield* cluster.inject(Fault.refuse({ api: "FindCoordinator", times: 1000 }, "CoordinatorNotAvailable"))
+        const { consumer } = yield* member()
+        const seen: Array<string> = []
+        yield* Effect.fork(consumer.run(({ value }) => Effect.sync(() => seen.push(value))))
+        yield* Effect.sleep("3 seconds")
+        const { status, troubles } = yield* consumer.health.get
+        assert.strictEqual(status, "joining")
+        assert.deepStrictEqual(troubles.map(({ what }) => what), ["join"])
+        yield* Effect.sleep("5 seconds")
+        assert.isTrue(warnings().some((line) => line.includes("joining group group failed")), warnings().join())
+        yield* cluster.heal
+        yield* write(0, [1])
+        yield* until("handled", () => seen.length === 1)
+        yield* until("well", Effect.map(consumer.health.get, ({ troubles }) => troubles.length === 0))
+      })),
       one
     )
   })

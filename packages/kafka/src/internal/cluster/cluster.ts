@@ -40,7 +40,7 @@ export interface Cluster {
   readonly topicNames: Effect.Effect<ReadonlyArray<string>, KafkaError>
   /** The broker's address by its id, if it is in the view. */
   readonly address: (brokerId: number) => BrokerAddress | undefined
-  /** Where the group's coordinator is now. Always asks. */
+  /** Where the group's coordinator is now. Always asks, each broker once at most: whoever needs it tries again, and says so. */
   readonly coordinator: (groupId: string) => Effect.Effect<BrokerAddress, KafkaError>
   /** Runs a request on any broker that answers. */
   readonly anyBroker: <A>(
@@ -222,7 +222,7 @@ export const make = (
       )
 
     const coordinator = (groupId: string): Effect.Effect<BrokerAddress, KafkaError> =>
-      anyBroker("FindCoordinator", (connection) =>
+      oneRound((connection) =>
         Effect.flatMap(
           connection.request(
             FindCoordinator,
@@ -240,7 +240,8 @@ export const make = (
                 detail: found.errorMessage
               }))
           }
-        ))
+        )
+      )
 
     const controller: Cluster["controller"] = (operation, use) =>
       // The first look has a deadline of its own, and says better why it failed.

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { FatalError, type KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
-import { pause } from "../cluster/retry.ts"
+import { pause, retrying } from "../cluster/retry.ts"
 import { fromCode, isFatal, malformed } from "../errors.ts"
 import {
   diffAssignment,
@@ -199,7 +199,7 @@ export class GroupMember {
     )
   )
 
-  /** Leaves the group, so that its partitions find their next owners at once. One attempt. */
+  /** Leaves the group, so that its partitions find their next owners at once. Where its coordinator is found, one attempt. */
   readonly leave: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
     this.#inGroup = false
     // A static member's place waits for it to come back.
@@ -207,7 +207,13 @@ export class GroupMember {
     const memberId = this.#memberId
     this.#memberId = ""
     this.#generationId = -1
-    return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
+    const { settings } = this.#cluster
+    const connected = retrying(
+      settings,
+      { operation: "LeaveGroup", deadline: settings.apiTimeout },
+      () => this.#coordinator.connection(this.#pool)
+    )
+    return Effect.flatMap(connected, (connection) =>
       Effect.flatMap(
         connection.request(LeaveGroup, {
           groupId: this.#settings.groupId,
