@@ -203,7 +203,7 @@ describe("an offset that the log no longer has", () => {
       if (api === "ListOffsets") {
         return { topics: [{ name: "numbers", partitions: [{ ...response.topics[0].partitions[0], offset: 15 }] }] }
       }
-      if (api === "Fetch" && request.topics[0].partitions[0].fetchOffset < 15) {
+      if (api === "Fetch" && request.topics[0]?.partitions[0]?.fetchOffset < 15) {
         const partition = { ...response.responses[0].partitions[0], errorCode: 1, records: new Uint8Array(0) }
         return { ...response, responses: [{ ...response.responses[0], partitions: [partition] }] }
       }
