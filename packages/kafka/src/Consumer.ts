@@ -48,7 +48,7 @@ export interface FetchOptions {
   readonly maxWait?: Duration.DurationInput | undefined
   /** What is too little, in bytes. Default 1. */
   readonly minBytes?: number | undefined
-  /** What is fetched of one partition ahead of the application, in bytes. Default 1 MiB. */
+  /** What is fetched of one partition ahead of the application, in bytes; half of it at a time. Default 2 MiB. */
   readonly partitionBytes?: number | undefined
   /**
    * How many records are fetched of one partition ahead of the application: it is fetched on when half of them are taken.

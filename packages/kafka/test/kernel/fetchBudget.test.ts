@@ -33,8 +33,8 @@ const serve = (
 }
 
 describe("FetchBudget", () => {
-  it("asks for a full share of each partition, and again when half of it is consumed", () => {
-    const budget = budgetOf({ totalBytes: 1000, partitionBytes: 100 }, ["a", "b"])
+  it("asks for half a share of each partition, and for the other half while that is consumed", () => {
+    const budget = budgetOf({ totalBytes: 1000, partitionBytes: 200 }, ["a", "b"])
     const keys = new Set(["a", "b"])
     const first = budget.reserve(keys)!
     assert.strictEqual(asked(first), "a:100 b:100")
@@ -46,14 +46,16 @@ describe("FetchBudget", () => {
     budget.arrived(first, new Map([["a", 90]]))
     assert.strictEqual(budget.heldBytes, 90)
     const second = budget.reserve(keys)!
-    assert.strictEqual(asked(second), "b:100")
-    assert.isTrue(second.partial)
+    assert.strictEqual(asked(second), "b:100 a:100")
+    assert.isFalse(second.partial)
 
-    budget.consumed("a", 39)
+    budget.arrived(second, new Map([["a", 90]]))
+    assert.strictEqual(asked(budget.reserve(keys)), "b:100")
+    budget.consumed("a", 79)
     assert.isNull(budget.reserve(keys))
     budget.consumed("a", 1)
-    assert.strictEqual(asked(budget.reserve(keys)), "a:50")
-    assert.strictEqual(budget.heldBytes, 200)
+    assert.strictEqual(asked(budget.reserve(keys)), "a:100")
+    assert.strictEqual(budget.heldBytes, 300)
   })
 
   it("serves those first that waited longest", () => {
@@ -71,12 +73,12 @@ describe("FetchBudget", () => {
   })
 
   it("divides the bound when there are many partitions", () => {
-    const budget = budgetOf({ totalBytes: 300, partitionBytes: 100 }, ["a", "b", "c", "d"])
+    const budget = budgetOf({ totalBytes: 600, partitionBytes: 200 }, ["a", "b", "c", "d"])
     assert.strictEqual(asked(budget.reserve(new Set(["a", "b"]))), "a:75 b:75")
     assert.strictEqual(asked(budget.reserve(new Set(["c", "d"]))), "c:75 d:75")
   })
 
-  it("has defaults of 64 MiB and 1 MiB", () => {
+  it("has defaults of 64 MiB and 2 MiB", () => {
     const budget = new FetchBudget()
     const keys = new Set(Array.from({ length: 128 }, (_, index) => `p${index}`))
     budget.add("p0")
@@ -86,7 +88,7 @@ describe("FetchBudget", () => {
   })
 
   it("takes a failed Fetch back, once", () => {
-    const budget = budgetOf({ totalBytes: 1000, partitionBytes: 100 }, ["a"])
+    const budget = budgetOf({ totalBytes: 1000, partitionBytes: 200 }, ["a"])
     const failed = budget.reserve(new Set(["a"]))!
     budget.arrived(failed, new Map())
     assert.strictEqual(budget.heldBytes, 0)
@@ -98,17 +100,17 @@ describe("FetchBudget", () => {
   })
 
   it("counts what a removed partition still holds, under a Fetch too, and keeps it when it comes back", () => {
-    const budget = budgetOf({ totalBytes: 200, partitionBytes: 100 }, ["a", "b"])
+    const budget = budgetOf({ totalBytes: 400, partitionBytes: 200 }, ["a", "b"])
     const reservation = budget.reserve(new Set(["a"]))!
     budget.remove("a")
     assert.strictEqual(budget.heldBytes, 100)
-    budget.arrived(reservation, new Map([["a", 80]]))
-    assert.strictEqual(budget.heldBytes, 80)
+    budget.arrived(reservation, new Map([["a", 120]]))
+    assert.strictEqual(budget.heldBytes, 120)
     assert.isNull(budget.reserve(new Set(["a"])))
     budget.add("a")
     assert.isNull(budget.reserve(new Set(["a"])))
     budget.remove("a")
-    budget.consumed("a", 80)
+    budget.consumed("a", 120)
     assert.strictEqual(budget.heldBytes, 0)
     budget.add("a")
     assert.strictEqual(asked(budget.reserve(new Set(["a"]))), "a:100")

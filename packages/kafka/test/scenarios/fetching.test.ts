@@ -574,7 +574,7 @@ describe("a reader", () => {
         const consumer = yield* Consumer.assign({
           topics: [Lines],
           isolation: "read_uncommitted",
-          fetch: { minBytes: 17, maxWait: "3 seconds", maxBytes: 5000, partitionBytes: 4000, rack: "here" }
+          fetch: { minBytes: 17, maxWait: "3 seconds", maxBytes: 5000, partitionBytes: 8000, rack: "here" }
         })
         const reading = yield* Effect.fork(Stream.runDrain(consumer.records))
         yield* Effect.sleep("1 second")

@@ -238,14 +238,14 @@ class GroupConsumer {
         : this.#status === "closed"
         ? Effect.fail(closed("consumer"))
         : Effect.logDebug(error.message)
-    const settle = (chunk: Chunk.Chunk<Committable>) =>
-      Effect.suspend(() => {
-        const { problem, targets } = this.#settle(chunk)
-        for (const target of targets) last.set(target.partition, target)
-        for (const partition of last.keys()) if (partition.status === "ended") last.delete(partition)
-        this.#committer.requestSoon(chunk.length)
-        return problem === undefined ? Effect.void : passOver(problem)
-      })
+    // At once, not in an effect: that would be kept alive, with its chunk, until V8 collects its old objects.
+    const settle = (chunk: Chunk.Chunk<Committable>) => {
+      const { problem, targets } = this.#settle(chunk)
+      for (const target of targets) last.set(target.partition, target)
+      for (const partition of last.keys()) if (partition.status === "ended") last.delete(partition)
+      this.#committer.requestSoon(chunk.length)
+      return problem === undefined ? Effect.void : passOver(problem)
+    }
     // One at a time, so that one that is lost does not end the wait for the others.
     const awaitAll = Effect.suspend(() =>
       Effect.forEach(

@@ -146,7 +146,7 @@ const parseFetch = <R>(
       // Without a wait, or with nothing to wait for, an idle consumer would ask without a pause.
       maxWait: yield* millis(check, "fetch.maxWait", fetch.maxWait, "500 millis", 1),
       minBytes: yield* check.integer("fetch.minBytes", fetch.minBytes, 1, { min: 1, max: maxInt32 }),
-      partitionBytes: yield* check.integer("fetch.partitionBytes", fetch.partitionBytes, mib, {
+      partitionBytes: yield* check.integer("fetch.partitionBytes", fetch.partitionBytes, 2 * mib, {
         min: 1,
         max: maxInt32
       }),

@@ -18,18 +18,18 @@ interface PartitionShare {
   fetch: FetchReservation | null
 }
 
-/** What a partition would ask for: nothing unless half of its share is free. */
+/** What a partition would ask for: half of its share, if so much is free; while it is handled, the other half comes. */
 const wantedBytes = (share: PartitionShare, shareBytes: number): number =>
   !share.assigned || share.fetch !== null || share.buffered > shareBytes / 2
     ? 0
-    : shareBytes - share.buffered
+    : Math.max(1, Math.floor(shareBytes / 2))
 
 /**
  * Decides which partitions may be fetched now, so that responses under way and records not yet consumed stay within a
  * bound of memory.
  *
  * Each partition has a share of its own, `partitionBytes` or an equal part of `totalBytes` if that is less, and is
- * fetched when half of it is free: a partition that is never consumed fills its own share and takes nothing from the
+ * fetched by halves, when one is free: a partition that is never consumed fills its own share and takes nothing from the
  * others. Who received records goes to the end of the line.
  *
  * A broker sends the first batch of a response whole however large it is (KIP-74), so the bound may be exceeded by one
@@ -44,10 +44,10 @@ export class FetchBudget {
   private assignedCount = 0
   private held = 0
 
-  /** Bounds in bytes; `totalBytes` is 64 MiB and `partitionBytes` 1 MiB by default. */
+  /** Bounds in bytes; `totalBytes` is 64 MiB and `partitionBytes` 2 MiB by default. */
   constructor(options: { readonly totalBytes?: number; readonly partitionBytes?: number } = {}) {
     this.totalBytes = options.totalBytes ?? 64 * 1024 * 1024
-    this.partitionBytes = options.partitionBytes ?? 1024 * 1024
+    this.partitionBytes = options.partitionBytes ?? 2 * 1024 * 1024
   }
 
   /** The bytes reserved for responses under way, and those of records not yet consumed. */
