@@ -212,6 +212,41 @@ describe("an offset that the log no longer has", () => {
   })
 })
 
+describe("a topic that is deleted and made anew", () => {
+  const resetsOf = (consumer: Consumer.Consumer<typeof Numbers>) =>
+    Effect.gen(function*() {
+      const resets: Array<Consumer.PositionReset> = []
+      yield* Effect.fork(Stream.runForEach(consumer.events, (event) =>
+        Effect.sync(() => {
+          if (event._tag === "PositionReset" && event.from !== undefined) resets.push(event)
+        })))
+      return resets
+    })
+
+  it.effect("is reset once, also while records of the old log are in hand", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* write(0, range(0, 5))
+      const { consumer } = yield* member({ reset: "latest", from: "earliest" })
+      const resets = yield* resetsOf(consumer)
+      const seen = new Seen()
+      const go = yield* Effect.makeLatch(false)
+      yield* Effect.fork(consumer.run((record) => Effect.zipRight(seen.handler(record), go.await)))
+      yield* passUntil("the first", () => seen.count === 1)
+      yield* cluster.deleteTopic("numbers")
+      yield* cluster.createTopic("numbers", { partitions: 1 })
+      yield* write(0, range(10, 18))
+      yield* passUntil("reset", () => resets.length > 0, { step: "1 second" })
+      yield* TestClock.adjust("5 seconds")
+      yield* write(0, range(20, 23))
+      yield* TestClock.adjust("5 seconds")
+      assert.deepStrictEqual(resets.map(({ from, to }) => [from, to]), [[5n, 8n]])
+      yield* go.open
+      yield* passUntil("all", () => seen.count === 8)
+      assert.deepStrictEqual(seen.of(0), [...range(0, 5), ...range(20, 23)])
+    }).pipe(inWorld({ topics: { numbers: 1 } }, { metadataMaxAge: "5 seconds" })))
+})
+
 describe("Consumer.assign", () => {
   const assign = (options: Partial<Consumer.AssignOptions<typeof Numbers>> = {}) =>
     Consumer.assign({ topics: [Numbers], ...options })

@@ -234,6 +234,7 @@ export class AssignedPartition {
       this.fetchOffset = start.offset
       this.fetchEpoch = start.leaderEpoch
       this.validatedEpoch = start.validatedEpoch ?? start.leaderEpoch
+      this.topicId = undefined
       return 0
     }
     // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
