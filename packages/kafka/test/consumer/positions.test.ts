@@ -245,6 +245,38 @@ describe("a topic that is deleted and made anew", () => {
       yield* passUntil("all", () => seen.count === 8)
       assert.deepStrictEqual(seen.of(0), [...range(0, 5), ...range(20, 23)])
     }).pipe(inWorld({ topics: { numbers: 1 } }, { metadataMaxAge: "5 seconds" })))
+
+  it.effect("is not reset again where a broker that lags still tells of the old one", () => {
+    let topicId: string | undefined
+    let staleAnswers = 0
+    return Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* write(0, range(0, 5))
+      const { consumer } = yield* member()
+      const resets = yield* resetsOf(consumer)
+      const seen = new Seen()
+      yield* Effect.fork(consumer.run(seen.handler))
+      yield* passUntil("the first", () => seen.count === 5)
+      yield* cluster.deleteTopic("numbers")
+      yield* cluster.createTopic("numbers", { partitions: 1 })
+      yield* write(0, range(10, 18))
+      yield* passUntil("reset", () => resets.length > 0, { step: "1 second" })
+      staleAnswers = 1
+      yield* passUntil("a stale answer", () => staleAnswers === 0, { step: "1 second" })
+      yield* TestClock.adjust("20 seconds")
+      yield* write(0, range(20, 23))
+      yield* passUntil("all", () => seen.of(0).includes(22))
+      assert.lengthOf(resets, 1)
+      // What it took for the old log's next, before it knew, comes again.
+      assert.deepStrictEqual(seen.of(0).slice(-11), [...range(10, 18), ...range(20, 23)])
+    }).pipe(inWorld({ topics: { numbers: 1 } }, { metadataMaxAge: "5 seconds" }, ({ api, clientId, response }) => {
+      if (api !== "Metadata" || clientId !== "test") return undefined
+      topicId ??= response.topics[0]?.topicId
+      if (staleAnswers === 0 || response.topics.length === 0) return undefined
+      staleAnswers--
+      return { ...response, topics: response.topics.map((topic: any) => ({ ...topic, topicId })) }
+    }))
+  })
 })
 
 describe("Consumer.assign", () => {

@@ -103,9 +103,11 @@ export class Leaders {
   /** The topic was deleted and made anew since the position was found, which is of a log that is gone (KIP-516). */
   isOfAnotherTopic(partition: AssignedPartition): boolean {
     const topicId = this.#cluster.metadata().topics.get(partition.topic)?.topicId
-    if (topicId === undefined) return false
+    if (topicId === undefined || topicId === partition.formerTopicId) return false
     partition.topicId ??= topicId
-    return partition.topicId !== topicId
+    if (partition.topicId === topicId) return false
+    partition.formerTopicId = partition.topicId
+    return true
   }
 
   /** There is a newer leader than the last that was known to have the log up to the position (KIP-320). */

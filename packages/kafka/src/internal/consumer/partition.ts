@@ -66,6 +66,8 @@ export class AssignedPartition {
   validatedEpoch = -1
   /** Of the topic that the position is of; undefined until it is known, and where brokers know no ids. */
   topicId: string | undefined
+  /** Of the topic before it of that name, which brokers that lag may still tell of. */
+  formerTopicId: string | undefined
   /** The version of the metadata that was found to be older than `fetchEpoch`. */
   staleSince: number | undefined
   /** Where its leader wants it to be read; none for the leader itself. */
