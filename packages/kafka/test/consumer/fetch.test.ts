@@ -331,6 +331,27 @@ describe("an idle consumer", () => {
     }).pipe(inWorld({ topics: { numbers: 1 } })))
 })
 
+describe("a partition that failed", () => {
+  it.effect("is tried again, also where its broker has no room for the others", () => {
+    let refused = 0
+    return Effect.gen(function*() {
+      yield* write(1, [1])
+      yield* write(0, range(0, 100))
+      const { consumer } = yield* member({ fetch: { maxWait: "2 seconds", partitionBytes: 100 } })
+      const seen = new Seen()
+      yield* Effect.fork(consumer.run((record) => record.partition === 0 ? Effect.never : seen.handler(record)))
+      yield* passUntil("refused", () => refused > 0)
+      yield* passUntil("read", () => seen.count === 1)
+      assert.deepStrictEqual(seen.of(1), [1])
+    }).pipe(inWorld({ topics: { numbers: 2 } }, {}, (answer) =>
+      fetchAnswer(answer, (partition) => {
+        if (partition.partitionIndex !== 1 || refused > 0) return undefined
+        refused++
+        return { ...partition, errorCode: 6, records: new Uint8Array(0) }
+      })))
+  })
+})
+
 describe("a partition without a leader", () => {
   it.effect("is asked for with growing pauses, and read when it has one", () =>
     Effect.gen(function*() {

@@ -90,9 +90,7 @@ export class BrokerFetcher {
     if (wanted.size === 0 || address === undefined) {
       // Its partitions have gone elsewhere: nothing of it is missed.
       if (retryAt === Infinity) this.#works()
-      return yield* retryAt === Infinity
-        ? latch.await
-        : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - now())))
+      return yield* this.#woken(retryAt)
     }
     // Before anything is chosen and reserved: until it may be sent, what it is for may be given up or assigned anew.
     const connected = yield* pool.get(address).pipe(
@@ -107,13 +105,13 @@ export class BrokerFetcher {
       const validated = yield* Effect.either(recovery.validate(address, unvalidated))
       if (validated._tag === "Left") return yield* this.#failed(validated.left)
     }
-    const { full, wanted: keys } = this.#fetchable()
+    const { full, retryAt: nextAt, wanted: keys } = this.#fetchable()
     for (const key of keys) if (leaders.needsValidation(partitions.get(key)!)) keys.delete(key)
     if (keys.size === 0) return latch.unsafeOpen()
     const reservation = budget.reserve(keys, full)
     if (reservation === null) {
       this.#context.starve(latch)
-      return yield* latch.await
+      return yield* this.#woken(nextAt)
     }
     // A partition that was left out may soon be ready: the broker must not hold this answer for long, unless it has
     // turned out to take long.
@@ -137,6 +135,14 @@ export class BrokerFetcher {
     // A broker that does not wait is not to be asked again and again at once.
     if (isEmpty && now() - askedAt < wait / 2) yield* Effect.sleep(shortWait)
   }))
+
+  /** Waits until there may be something to fetch, or a partition may be tried again. */
+  #woken(retryAt: number): Effect.Effect<void> {
+    const { latch } = this
+    return retryAt === Infinity
+      ? latch.await
+      : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - this.#context.now())))
+  }
 
   get #trouble(): string {
     return `fetch from broker ${this.#broker}`
