@@ -8,6 +8,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
 import { bounded, type Fibers } from "../fiber.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
+import { Permits } from "../permits.ts"
 import type { Committer } from "./committer.ts"
 import type { Coordinator } from "./coordinator.ts"
 import type { FetchSettings, GroupSettings } from "./options.ts"
@@ -40,7 +41,7 @@ export class Ownership {
   readonly #context: OwnershipContext
   readonly #owned: Map<string, AssignedPartition>
   /** Taking, giving up and losing are told of one after the other, hooks included. */
-  readonly #turn = Effect.unsafeMakeSemaphore(1)
+  readonly #turn = new Permits(1)
   #isClosing = false
   #isGivenUp = false
   /** Open once the consumer has waited for what is in hand, to close: a revocation waits no longer. */
@@ -204,7 +205,7 @@ export class Ownership {
   })
 
   #inTurn(self: () => Effect.Effect<void>): Effect.Effect<void> {
-    return this.#turn.withPermits(1)(Effect.suspend(self))
+    return this.#turn.use(Effect.suspend(self))
   }
 
   #withinRebalance(share: number): Duration.Duration {
