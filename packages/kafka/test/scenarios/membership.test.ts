@@ -453,6 +453,68 @@ describe("a partition that is given up", () => {
     )
   })
 
+  describe("whose commit fails when its member closes", () => {
+    /** A member that closes while its revocation tries to commit, how long that takes, and the next owner. */
+    const closing = (reads: "by run" | "a stream", isReachableAfter: Duration.DurationInput) =>
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        for (const partition of [0, 1]) yield* write(partition, [1])
+        let isReachable = false
+        yield* cluster.intercept(({ apiName }) => apiName !== "OffsetCommit" || isReachable ? "deliver" : "disconnect")
+        const heard: Array<string> = []
+        const { close, consumer } = yield* member({
+          ...hooks(heard),
+          assignor: "range",
+          drainTimeout: "8 seconds",
+          closeTimeout: "1 second",
+          heartbeatInterval: "500 millis"
+        })
+        let seen = 0
+        const see = Effect.sync(() => {
+          seen++
+        })
+        yield* Effect.fork(
+          reads === "by run"
+            ? consumer.run(() => see)
+            : consumer.records.pipe(Stream.tap(() => see), Stream.run(consumer.commitSink))
+        )
+        yield* until("handled", () => seen === 2)
+        const second = yield* running({ assignor: "range" })
+        yield* until("revoked", () => heard.length === 2)
+        const closing = yield* Effect.fork(Effect.timed(close))
+        yield* Effect.sleep(isReachableAfter)
+        isReachable = true
+        const [elapsed] = yield* Fiber.join(closing)
+        assert.deepStrictEqual(heard, ["assigned 0,1", "revoked 0,1"])
+        return { elapsed: Duration.toMillis(elapsed), second }
+      })
+
+    it("is waited for within the bound of the close", () => {
+      play(
+        Effect.gen(function*() {
+          const { elapsed, second } = yield* closing("by run", "10 seconds")
+          // The run commits, and the consumer does, after `onRevoked`.
+          assert.isAtMost(elapsed, 2500)
+          yield* until("taken over", () => second.seen.length === 2)
+        }),
+        twoPartitions
+      )
+    })
+
+    it.each(["by run", "a stream"] as const)("is committed by the close, and does not come again: %s", (reads) => {
+      play(
+        Effect.gen(function*() {
+          const { second } = yield* closing(reads, "500 millis")
+          assert.deepStrictEqual(yield* committed(), { 0: 1, 1: 1 })
+          for (const partition of [0, 1]) yield* write(partition, [2])
+          yield* until("taken over", () => second.seen.length === 2)
+          assert.sameMembers(second.seen, ["0/2", "1/2"])
+        }),
+        twoPartitions
+      )
+    })
+  })
+
   it("SA-R6: gives a stream nothing more of what was fetched", () => {
     play(
       Effect.gen(function*() {

@@ -93,7 +93,11 @@ describe("static members", () => {
     const long = { ...first, sessionTimeoutMs: 60_000, rebalanceTimeoutMs: 8000 }
     const one = started(model, long)
     const other = model.join("g", "", { ...second, sessionTimeoutMs: 60_000, rebalanceTimeoutMs: 8000 })
+    model.takeEvents()
     model.pass(8000)
+    assert.deepStrictEqual(model.takeEvents("MemberAbsent"), [
+      { _tag: "MemberAbsent", group: "g", member: one, now: 8000 }
+    ])
     const { leader, memberId, members } = other.response()
     assert.strictEqual(leader, memberId)
     assert.deepStrictEqual(members.map((member) => member.groupInstanceId), ["first", "second"])

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
+import { FindCoordinator } from "@sluice/kafka/internal/protocol/api/findCoordinator"
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
 import { JoinGroup } from "@sluice/kafka/internal/protocol/api/joinGroup"
+import { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
 import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { Produce } from "@sluice/kafka/internal/protocol/api/produce"
 import type { AnyApi } from "@sluice/kafka/internal/protocol/field"
@@ -126,6 +128,20 @@ describe("disturbances", () => {
     assert.deepStrictEqual(observe(sent(exchange(Heartbeat, "a", 1), 200)), ["known on 1, 2200"])
     assert.deepStrictEqual(observe(sent(exchange(Heartbeat, "a", 1), 1200)), ["known on 1, 2200"])
     assert.deepStrictEqual(observe(sent(exchange(Heartbeat, "b", 2), 200)), [])
+  })
+
+  it("are none on a connection that is not of the group, until its member asks over it who coordinates it", () => {
+    const { observe } = make()
+    const lookup = exchange(Metadata, "a", 4, 2)
+    observe(sent(lookup))
+    observe({ _tag: "Received", time, exchange: lookup })
+    assert.notInclude(observe(began(Fault.halfOpen({ clients: ["a"] }))), "silence of a, 4")
+    assert.deepStrictEqual(observe(sent(lookup, 50)), [])
+    assert.deepStrictEqual(observe(sent(exchange(FindCoordinator, "a", 4, 2), 100)), [
+      "silence of a, 4",
+      "known on 4, 4050"
+    ])
+    assert.deepStrictEqual(observe(left(4)), ["heard 4"])
   })
 
   it("are known of a request that was on its way when its connection went silent", () => {

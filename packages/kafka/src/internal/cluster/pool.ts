@@ -6,6 +6,7 @@ import type { KafkaError } from "../../KafkaError.ts"
 import type { BrokerAddress, Transport } from "../../Transport.ts"
 import { closed, formatAddress } from "../errors.ts"
 import { detached } from "../fiber.ts"
+import { Permits } from "../permits.ts"
 import { type BrokerConnection, open } from "./connection.ts"
 import type { Settings } from "./settings.ts"
 
@@ -18,7 +19,7 @@ export interface ConnectionPool {
 }
 
 interface Entry {
-  readonly opening: Effect.Semaphore
+  readonly opening: Permits
   connection: BrokerConnection | undefined
 }
 
@@ -61,13 +62,13 @@ export const makePool = (
         const key = formatAddress(address)
         let entry = entries.get(key)
         if (entry === undefined) {
-          entries.set(key, entry = { opening: Effect.unsafeMakeSemaphore(1), connection: undefined })
+          entries.set(key, entry = { opening: new Permits(1), connection: undefined })
         }
         if (entry.connection?.isOpen() === true) {
           return Effect.succeed(entry.connection)
         }
         const own = entry
-        return own.opening.withPermits(1)(Effect.suspend(() => {
+        return own.opening.use(Effect.suspend(() => {
           if (own.connection?.isOpen() === true) return Effect.succeed(own.connection)
           return Effect.uninterruptibleMask((restore) =>
             Effect.flatMap(open(transport, settings, address, restore), (connection) => {

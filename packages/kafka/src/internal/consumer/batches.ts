@@ -6,6 +6,7 @@ import type { FatalError, KafkaError } from "../../KafkaError.ts"
 import { pause } from "../cluster/retry.ts"
 import type { Settings } from "../cluster/settings.ts"
 import { invalidArgument } from "../errors.ts"
+import { Permits } from "../permits.ts"
 import { tracedBatch } from "../telemetry/process.ts"
 import type { Pulled } from "./delivery.ts"
 import { type Handled, skip } from "./handling.ts"
@@ -36,9 +37,8 @@ export const batchLanes = <E, R>(
   handler: BatchHandler<E, R>
 ): MakeLanes<KafkaError | E, R> =>
 (fork, onFailure) => {
-  const permits = settings.concurrency === undefined ? undefined : Effect.unsafeMakeSemaphore(settings.concurrency)
-  const inTurn = <A, E1, R1>(self: Effect.Effect<A, E1, R1>) =>
-    permits === undefined ? self : permits.withPermits(1)(self)
+  const permits = settings.concurrency === undefined ? undefined : new Permits(settings.concurrency)
+  const inTurn = <A, E1, R1>(self: Effect.Effect<A, E1, R1>) => permits === undefined ? self : permits.use(self)
   const skips = settings.onFailure === "skip"
 
   /** Gives how many of the records are done. */

@@ -8,6 +8,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
 import { bounded, type Fibers } from "../fiber.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
+import { Permits } from "../permits.ts"
 import type { Committer } from "./committer.ts"
 import type { Coordinator } from "./coordinator.ts"
 import type { FetchSettings, GroupSettings } from "./options.ts"
@@ -40,11 +41,14 @@ export class Ownership {
   readonly #context: OwnershipContext
   readonly #owned: Map<string, AssignedPartition>
   /** Taking, giving up and losing are told of one after the other, hooks included. */
-  readonly #turn = Effect.unsafeMakeSemaphore(1)
+  readonly #turn = new Permits(1)
   #isClosing = false
+  /** The consumer has waited for what is in hand, to close: a revocation leaves its partitions to it. */
   #isGivenUp = false
-  /** Open once the consumer has waited for what is in hand, to close: a revocation waits no longer. */
+  /** Open then. */
   readonly #closed = Effect.unsafeMakeLatch(false)
+  /** Of what `onRevoked` has heard. */
+  readonly #told = new WeakSet<AssignedPartition>()
 
   /** `owned` is what it keeps up to date. */
   constructor(context: OwnershipContext, owned: Map<string, AssignedPartition>) {
@@ -130,56 +134,67 @@ export class Ownership {
     })
   }
 
-  /** Lets what was delivered be processed and committed, up to the bound; nothing of it is delivered afterwards. */
+  /**
+   * Lets what was delivered be processed and committed, up to the bound; nothing of it is delivered afterwards. Does not end
+   * where the consumer closes meanwhile: it must not join again, or its last commit could come after a new owner's.
+   */
   revoke(revoked: ReadonlyArray<TopicPartition>): Effect.Effect<void> {
-    return this.#inTurn(() => {
-      // Whoever closes it has done that; it must not join again, or its last commit could come after a new owner's.
-      if (this.#isGivenUp) return Effect.never
-      const { committer, source } = this.#context
-      const partitions = revoked.flatMap((each) => this.#owned.get(topicPartitionKey(each)) ?? [])
-      if (partitions.length === 0) return Effect.void
-      for (const partition of partitions) {
-        source.fetcher.remove(partition, partition.drain())
-        source.delivery.remove(partition)
-      }
-      // Without time left to join, this member would be out of the group.
-      const bound = this.#withinRebalance(0.5)
-      // Whoever closes meanwhile has waited already.
-      const drained = Effect.raceFirst(this.#processed(partitions), this.#closed.await).pipe(
-        Effect.interruptible,
-        Effect.timeoutOption(bound),
-        Effect.flatMap((done) =>
-          Option.isSome(done) ? Effect.void : Effect.logWarning(
-            `${partitions.length} revoked partitions were not drained within ${
-              Duration.format(bound)
-            }: what was delivered and not committed is delivered again`
-          )
+    return Effect.flatMap(
+      this.#inTurn(() => this.#isGivenUp ? Effect.succeed("left to a close") : this.#revoke(revoked)),
+      (how) => how === "left to a close" ? Effect.never : Effect.void
+    )
+  }
+
+  #revoke(revoked: ReadonlyArray<TopicPartition>): Effect.Effect<"given up" | "left to a close"> {
+    const { committer, source } = this.#context
+    const partitions = revoked.flatMap((each) => this.#owned.get(topicPartitionKey(each)) ?? [])
+    if (partitions.length === 0) return Effect.succeed("given up")
+    for (const partition of partitions) {
+      source.fetcher.remove(partition, partition.drain())
+      source.delivery.remove(partition)
+    }
+    const untilClose = (self: Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.interruptible(Effect.raceFirst(self, this.#closed.await))
+    // Without time left to join, this member would be out of the group.
+    const bound = this.#withinRebalance(0.5)
+    const drained = untilClose(this.#processed(partitions)).pipe(
+      Effect.timeoutOption(bound),
+      Effect.flatMap((done) =>
+        Option.isSome(done) ? Effect.void : Effect.logWarning(
+          `${partitions.length} revoked partitions were not drained within ${
+            Duration.format(bound)
+          }: what was delivered and not committed is delivered again`
         )
       )
-      const commitBound = this.#withinRebalance(0.2)
-      const flushed = committer.flush(partitions).pipe(
-        Effect.interruptible,
-        Effect.timeoutOption(commitBound),
-        Effect.flatMap((done) =>
-          Option.isSome(done) ? Effect.void : Effect.logWarning(
-            `not all of ${partitions.length} revoked partitions was committed within ${Duration.format(commitBound)}`
-          )
+    )
+    const commitBound = this.#withinRebalance(0.2)
+    const flushed = untilClose(committer.flush(partitions)).pipe(
+      Effect.timeoutOption(commitBound),
+      Effect.flatMap((done) =>
+        Option.isSome(done) ? Effect.void : Effect.logWarning(
+          `not all of ${partitions.length} revoked partitions was committed within ${Duration.format(commitBound)}`
         )
       )
-      return drained.pipe(
-        Effect.zipRight(this.#runHook("onRevoked", partitions)),
-        Effect.zipRight(flushed),
-        Effect.onExit((exit) => {
-          // Cut short: all is lost.
-          const _tag = Exit.isSuccess(exit) ? "Revoked" : "Lost"
-          this.#context.sight.publish({ _tag, partitions: plain(partitions) })
-          return Effect.zipRight(
-            this.end(partitions),
-            _tag === "Lost" ? this.#runHook("onLost", partitions) : Effect.void
-          )
-        })
-      )
-    })
+    )
+    return Effect.gen(this, function*() {
+      yield* drained
+      if (this.#isGivenUp) return "left to a close" as const
+      for (const partition of partitions) this.#told.add(partition)
+      yield* this.#runHook("onRevoked", partitions)
+      yield* flushed
+      return this.#isGivenUp ? "left to a close" as const : "given up" as const
+    }).pipe(
+      Effect.onExit((exit) => {
+        if (Exit.isSuccess(exit) && exit.value === "left to a close") return Effect.void
+        // Cut short: all is lost.
+        const _tag = Exit.isSuccess(exit) ? "Revoked" : "Lost"
+        this.#context.sight.publish({ _tag, partitions: plain(partitions) })
+        return Effect.zipRight(
+          this.end(partitions),
+          _tag === "Lost" ? this.#runHook("onLost", partitions) : Effect.void
+        )
+      })
+    )
   }
 
   /** The consumer closes: nothing more is taken. */
@@ -189,22 +204,23 @@ export class Ownership {
 
   /** The consumer closes, and gives all up: what was processed of it is to be committed after this. */
   readonly revokedByClose: Effect.Effect<void> = Effect.suspend(() => {
+    this.#isGivenUp = true
     this.#closed.unsafeOpen()
     return this.#givenUpByClose
   })
 
   readonly #givenUpByClose: Effect.Effect<void> = this.#inTurn(() => {
-    this.#isGivenUp = true
     const partitions = Array.from(this.#owned.values())
     if (partitions.length === 0) return Effect.void
+    const untold = partitions.filter((partition) => !this.#told.has(partition))
     return Effect.zipRight(
-      this.#runHook("onRevoked", partitions),
+      untold.length === 0 ? Effect.void : this.#runHook("onRevoked", untold),
       Effect.sync(() => this.#context.sight.publish({ _tag: "Revoked", partitions: plain(partitions) }))
     )
   })
 
-  #inTurn(self: () => Effect.Effect<void>): Effect.Effect<void> {
-    return this.#turn.withPermits(1)(Effect.suspend(self))
+  #inTurn<A>(self: () => Effect.Effect<A>): Effect.Effect<A> {
+    return this.#turn.use(Effect.suspend(self))
   }
 
   #withinRebalance(share: number): Duration.Duration {

@@ -34,6 +34,8 @@ export type ClusterEvent =
     readonly member: string
     readonly why: "session" | "join" | "sync"
   }
+  /** A static member has not joined in time: the group keeps its place, and goes on without it. */
+  | { readonly _tag: "MemberAbsent"; readonly group: string; readonly member: string }
   | { readonly _tag: "CoordinatorMoved"; readonly group: string; readonly broker: number }
 
 /** Is told of each event, at the time at which it happens. */

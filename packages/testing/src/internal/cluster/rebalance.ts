@@ -112,17 +112,20 @@ const completeJoinLater = (state: ClusterState, group: Group, now: number): void
 /** Begins the next generation with those who have joined; static members may stay away until their session ends. */
 const completeJoin = (state: ClusterState, group: Group, now: number): void => {
   group.joinDeadline?.cancel()
+  const absent: Array<string> = []
   for (const member of Array.from(group.members.values())) {
-    if (member.awaitingJoin === undefined && member.instanceId === null) {
+    if (member.awaitingJoin !== undefined) continue
+    if (member.instanceId === null) {
       tellExpelled(state, group, member.id, "join", now)
       group.remove(member.id)
-    }
+    } else absent.push(member.id)
   }
   if (!group.electJoinedLeader() && group.members.size > 0) return completeJoinLater(state, group, now)
 
   group.generation++
   const members = Array.from(group.members.keys())
   state.observe({ _tag: "GenerationBegan", group: group.id, generation: group.generation, members }, now)
+  for (const member of absent) state.observe({ _tag: "MemberAbsent", group: group.id, member }, now)
   group.pendingSyncs.clear()
   if (group.members.size === 0) {
     group.protocolName = null

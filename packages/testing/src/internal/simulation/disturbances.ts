@@ -1,7 +1,9 @@
+import { FindCoordinator } from "@sluice/kafka/internal/protocol/api/findCoordinator"
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
 import { JoinGroup } from "@sluice/kafka/internal/protocol/api/joinGroup"
 import { LeaveGroup } from "@sluice/kafka/internal/protocol/api/leaveGroup"
 import { ListOffsets } from "@sluice/kafka/internal/protocol/api/listOffsets"
+import { Metadata } from "@sluice/kafka/internal/protocol/api/metadata"
 import { OffsetCommit } from "@sluice/kafka/internal/protocol/api/offsetCommit"
 import { OffsetFetch } from "@sluice/kafka/internal/protocol/api/offsetFetch"
 import { OffsetForLeaderEpoch } from "@sluice/kafka/internal/protocol/api/offsetForLeaderEpoch"
@@ -15,12 +17,14 @@ type Sent = Extract<NetworkEvent, { readonly _tag: "Sent" }>
 type Received = Extract<NetworkEvent, { readonly _tag: "Received" }>
 type FaultEvent = Extract<NetworkEvent, { readonly _tag: "FaultBegan" | "FaultEnded" }>
 
-/** A connection over which a member takes part in its group. */
+/** A connection over which a member takes part in its group, or looks for who coordinates it. */
 interface GroupConnection {
   readonly member: string
   readonly broker: number
+  /** Whether it takes part over it. */
+  isOfGroup: boolean
   isSilent: boolean
-  /** Whether that was told: its broker coordinates the group. */
+  /** Whether that was told: its broker coordinates the group, or the member asks it who does. */
   isTold: boolean
   /** When its client gives up the requests that it waits for, in their order. */
   readonly waits: Array<number>
@@ -40,6 +44,9 @@ const groupApis: ReadonlySet<number> = new Set(
     { key }
   ) => key)
 )
+
+/** What it sends over the connections by which it finds out who coordinates the group. */
+const lookupApis: ReadonlySet<number> = new Set([FindCoordinator.key, Metadata.key])
 
 /** Faults whose end is told; the others are over as soon as they have begun. */
 const lasting: ReadonlySet<Fault["_tag"]> = new Set(["Partition", "Slow", "Crash", "Pause"])
@@ -82,14 +89,17 @@ export class Disturbances {
   }
 
   #sent({ apiKey, broker, client, connection, time }: Sent): ReadonlyArray<WorldEvent> {
-    if (!groupApis.has(apiKey) || !this.#members.includes(client)) return []
+    const isOfGroup = groupApis.has(apiKey)
+    if (!(isOfGroup || lookupApis.has(apiKey)) || !this.#members.includes(client)) return []
     let each = this.#connections.get(connection)
     if (each === undefined) {
-      each = { member: client, broker, isSilent: false, isTold: false, waits: [] }
+      each = { member: client, broker, isOfGroup, isSilent: false, isTold: false, waits: [] }
       this.#connections.set(connection, each)
     }
+    each.isOfGroup ||= isOfGroup
     each.waits.push(time + this.#timeoutOf(apiKey))
-    return felt(time, connection, each)
+    const isSought = each.isSilent && !each.isTold && apiKey === FindCoordinator.key
+    return isSought ? this.#told(time, connection, each, true) : felt(time, connection, each)
   }
 
   /** A broker answers the requests of a connection in their order. */
@@ -108,7 +118,9 @@ export class Disturbances {
   #answered(time: number, { api, broker, client, response }: Exchange): ReadonlyArray<WorldEvent> {
     if (api.name !== "Heartbeat" || (response as { readonly errorCode: number }).errorCode !== 0) return []
     return Array.from(this.#connections).flatMap(([connection, each]) =>
-      each.isSilent && each.member === client ? this.#told(time, connection, each, each.broker === broker) : []
+      each.isSilent && each.member === client
+        ? this.#told(time, connection, each, each.isOfGroup && each.broker === broker)
+        : []
     )
   }
 
@@ -134,6 +146,7 @@ export class Disturbances {
     for (const [connection, each] of this.#connections) {
       if (each.isSilent || !isSilenced(fault, exchange, connection, each)) continue
       each.isSilent = true
+      if (!each.isOfGroup) continue
       for (const told of this.#told(time, connection, each, true)) events.push(told)
     }
     return events

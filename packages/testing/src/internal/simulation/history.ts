@@ -234,6 +234,12 @@ export type GroupEvent =
     readonly memberId: string
     readonly why: "session" | "join" | "sync"
   }
+  /** A static member has not joined a generation, which keeps its place all the same. */
+  | {
+    readonly _tag: "Absent"
+    readonly time: number
+    readonly memberId: string
+  }
   /** A member was told where the log of a partition ends now, to begin there. */
   | {
     readonly _tag: "EndFound"

@@ -142,7 +142,7 @@ class Sending {
   readonly #growth: WorkloadPlan["growth"]
   readonly #isAside: boolean
   readonly #buffers = new Buffers()
-  /** Whether it knows of the topic: it has accepted a record. */
+  /** Whether it knows of the topic: it has accepted a record for it. */
   #isKnown = false
   #sent = 0
   #sentByHandler = 0
@@ -318,7 +318,7 @@ class Sending {
     return Effect.matchEffect(this.#producer[how](record, { correlation: id }), {
       onFailure: (error) => Effect.sync(() => this.#ended(id, Exit.fail(error))),
       onSuccess: (told) => {
-        this.#isKnown = true
+        if (record.topic.name === topicName) this.#isKnown = true
         this.#recorder.add({ _tag: "Accepted", producer, record: id })
         if (habits.reusesBuffers) this.#buffers.reuse(id)
         return Effect.map(

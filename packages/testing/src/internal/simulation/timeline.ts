@@ -128,6 +128,8 @@ const clusterInWords = (event: ClusterEvent): string => {
       return `group ${event.group} begins generation ${event.generation}: ${event.members.join(", ") || "empty"}`
     case "MemberExpelled":
       return `${event.member} is put out of group ${event.group}: ${event.why} timeout`
+    case "MemberAbsent":
+      return `${event.member} has not joined, and keeps its place in group ${event.group}`
     case "CoordinatorMoved":
       return `group ${event.group} is coordinated by broker ${event.broker}`
   }
@@ -307,6 +309,7 @@ const inHistory = (event: HistoryEvent): TimelineEntry | undefined => {
     case "Synced":
     case "Committed":
     case "Expelled":
+    case "Absent":
     case "EndFound":
     case "Fetched":
     case "Stored":

@@ -87,6 +87,8 @@ const inCluster = (time: number, event: ClusterEvent, { group, topic }: Subject)
         : []
     case "MemberExpelled":
       return event.group === group ? [{ _tag: "Expelled", time, memberId: event.member, why: event.why }] : []
+    case "MemberAbsent":
+      return event.group === group ? [{ _tag: "Absent", time, memberId: event.member }] : []
     default:
       return []
   }

@@ -7,6 +7,7 @@ import { duplicatesOnlyAfterLoss } from "../../../src/internal/simulation/checke
 import { notExpelledWhenHealthy } from "../../../src/internal/simulation/checkers/notExpelledWhenHealthy.ts"
 import { oneOwner } from "../../../src/internal/simulation/checkers/oneOwner.ts"
 import {
+  absent,
   assigned,
   cases,
   committed,
@@ -242,6 +243,10 @@ describe("one-owner", () => {
         [...taken, assigned(2, "b-2"), synced("b-2", 2), started("b", 0), started("a", 0)],
         full
       ),
+      "a static member that has not joined the generation": history(
+        [...running, absent("a-1"), assigned(2, "b-2", "a-1"), synced("b-2", 2), started("b", 0)],
+        full
+      ),
       "a stream when its time is over": history([...runningStream, ...toA, 600, started("a", 0)], full),
       "a stream when its time is over, though it was told of more generations": history([
         ...runningStream,
@@ -298,6 +303,18 @@ describe("one-owner", () => {
       ], full),
       "a run that takes another one when the partition is another's": history(
         [...taken, ...moved, 600, started("b", 0), started("a", 1)],
+        full
+      ),
+      "a static member that had not joined a generation, and has joined since": history(
+        [
+          ...taken,
+          absent("a-1"),
+          assigned(2, "a-1", "b-2"),
+          synced("a-1", 2),
+          started("a", 0),
+          ...moved,
+          started("b", 1)
+        ],
         full
       ),
       "a stream before its time is over": history([...runningStream, ...toA, 20, started("a", 0)], full),

@@ -210,6 +210,8 @@ export const expelled = (memberId: string, why: "session" | "join" | "sync" = "s
   why
 })
 
+export const absent = (memberId: string): Step => ({ _tag: "Absent", memberId })
+
 /** Records of partition 0, which were sent to `a`. */
 export const fetched = (
   from: number,

@@ -34,6 +34,8 @@ const check: Checker = (history) => {
   const assignments = new Assignments()
   const everAssigned = new Set<string>()
   const expelled = new Set<string>()
+  /** Who is in the newest generation and has not joined it. */
+  const absent = new Set<string>()
   const identities = new Map<string, Identity>()
   const running = new Map<PartitionIndex, Map<string, Running>>()
   const last = new Map<string, Running>()
@@ -45,7 +47,8 @@ const check: Checker = (history) => {
     if (found === undefined) running.set(partition, found = new Map())
     return found
   }
-  const isMember = (memberId: string | undefined) => assignments.isIn(memberId) && !expelled.has(memberId!)
+  const isMember = (memberId: string | undefined) =>
+    assignments.isIn(memberId) && !expelled.has(memberId!) && !absent.has(memberId!)
   /** Whether one that has lost a partition may still handle its records. */
   const mayGoOn = ({ member, memberId, time }: Running, partition: PartitionIndex, now: number): boolean => {
     if (!isMember(memberId)) return true
@@ -66,6 +69,7 @@ const check: Checker = (history) => {
         break
       case "Synced": {
         const { generation, memberId, time } = event
+        absent.delete(memberId)
         const member = nameOf(memberId)
         if (member === undefined) break
         assignments.synced(event)
@@ -84,6 +88,9 @@ const check: Checker = (history) => {
         identities.set(member, { memberId, assigned: now, takenAt })
         break
       }
+      case "Absent":
+        absent.add(event.memberId)
+        break
       case "Expelled":
         expelled.add(event.memberId)
         break
@@ -131,7 +138,8 @@ const check: Checker = (history) => {
  * assigned to it at some time.
  *
  * Exceptions. One that is not in the generation by the id that it had, expelled, closed or cut off, cannot know that it
- * lost the partition, and may go on until it does; nor can it stop others. A run ends its handlers itself when its time to
+ * lost the partition, and may go on until it does; nor can it stop others. So may a static member that has not joined the
+ * generation, which keeps its place in it: the others share out what it does not say that it has. A run ends its handlers itself when its time to
  * drain is over, before it joins again, so nothing else excuses it. The reader of a stream is not ended: it may go on
  * with the chunk in hand when the time is over (counted from the answer that took the partition from it; without a
  * cooperative assignor it began earlier, and is not known), also with the next records of the chunk, and after a loss while something was
