@@ -252,8 +252,12 @@ if (!existsSync(join(root, guaranteesFile))) {
       Array.from(read(file).matchAll(/^const name = "([^"]+)"$/gm), ([, name]) => name!)
     )
   )
-  const numbered = new Set(
-    Array.from(read("docs/internals.md").matchAll(/^\| (\d+) \|/gm), ([, number]) => number!)
+  const numbers = Array.from(read("docs/internals.md").matchAll(/^\| (\d+) \|/gm), ([, number]) => number!)
+  const numbered = new Set(numbers)
+  check(
+    "docs/internals.md: numbers that several invariants have",
+    numbers.filter((number, index) => numbers.indexOf(number) !== index),
+    "number each of them for itself: guarantees and mutants name them so"
   )
   const [promised] = read(guaranteesFile).split(/^## What is not promised$/m) as [string]
   const guarantees = promised.split(/^- (?=\*\*)/m).slice(1)
@@ -292,6 +296,13 @@ if (!existsSync(join(root, guaranteesFile))) {
       `${file}: tests that are not there`,
       Array.from(header.matchAll(/^# Test: (\S+) "(.+)"$/gm)).flatMap(([, test, title]) => testProblems(test!, title!)),
       "name the test that fails with it: `# Test: path/of/file.test.ts \"suite > title\"`"
+    )
+    check(
+      `${file}: invariants that are not there`,
+      Array.from(header.matchAll(/^# Breaks: (.+)$/gm)).flatMap(([, invariants]) => invariants!.split(/,\s*/)).filter(
+        (invariant) => !checkers.has(invariant) && !numbered.has(invariant)
+      ),
+      "name what it breaks: checkers of the simulation, or numbers of docs/internals.md"
     )
   }
 }
