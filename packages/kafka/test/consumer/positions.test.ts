@@ -246,6 +246,32 @@ describe("a topic that is deleted and made anew", () => {
       assert.deepStrictEqual(seen.of(0), [...range(0, 5), ...range(20, 23)])
     }).pipe(inWorld({ topics: { numbers: 1 } }, { metadataMaxAge: "5 seconds" })))
 
+  it.effect("with fewer records than it had is reset once, not again when its id is known", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* write(0, range(0, 5))
+      const { consumer } = yield* member()
+      const resets = yield* resetsOf(consumer)
+      const seen = new Seen()
+      yield* Effect.fork(consumer.run(seen.handler))
+      yield* passUntil("the first", () => seen.count === 5)
+      // Nothing is asked of it meanwhile that would be told that it is gone.
+      yield* consumer.pause()
+      yield* TestClock.adjust("5 seconds")
+      yield* cluster.deleteTopic("numbers")
+      yield* cluster.createTopic("numbers", { partitions: 1 })
+      yield* Effect.provide(write(0, range(10, 12)), yield* client("writer"))
+      yield* consumer.resume()
+      yield* passUntil("reset", () => resets.length > 0)
+      yield* passUntil("the new ones", () => seen.count === 7)
+      yield* Effect.flatMap(Kafka.Kafka, (kafka) => kafka.cluster.refresh)
+      yield* TestClock.adjust("20 seconds")
+      yield* write(0, range(12, 14))
+      yield* passUntil("all", () => seen.of(0).includes(13))
+      assert.deepStrictEqual(seen.of(0), [...range(0, 5), ...range(10, 14)])
+      assert.lengthOf(resets, 1)
+    }).pipe(inWorld({ topics: { numbers: 1 } })))
+
   it.effect("is not reset again where a broker that lags still tells of the old one", () => {
     let topicId: string | undefined
     let staleAnswers = 0

@@ -211,7 +211,9 @@ export class Recovery {
     why = reason === "OffsetOutOfRange" ? "is out of range" : "is not in the log of a new leader"
   ): Effect.Effect<void> {
     const { cluster, consumed, leaders, lookups, onFatal, settings: { readCommitted, reset } } = this.#context
-    return listOffset(cluster, lookups, partition, readCommitted, reset as "earliest" | "latest").pipe(
+    // The topic may be another one by now: its id is to be known with the position, or that is reset again for it.
+    return Effect.ignore(cluster.refresh).pipe(
+      Effect.zipRight(listOffset(cluster, lookups, partition, readCommitted, reset as "earliest" | "latest")),
       Effect.flatMap((start) => {
         // Another reader may have begun elsewhere.
         if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
