@@ -67,8 +67,9 @@ export class Fibers extends Supervisor.AbstractSupervisor<void> {
     [`fiber ${this.#numbers.get(fiber)}`, ...spanName(fiber), ...annotations(fiber)].join(" ")
 }
 
-const isAmong = (id: FiberId.FiberId, ids: FiberId.FiberId): boolean =>
-  HashSet.isSubset(FiberId.toSet(id), FiberId.toSet(ids))
+/** One that waits for nobody in particular may tell `null`. */
+const isAmong = (id: FiberId.FiberId, ids: FiberId.FiberId | null): boolean =>
+  ids !== null && HashSet.isSubset(FiberId.toSet(id), FiberId.toSet(ids))
 
 const spanName = (fiber: AnyFiber): ReadonlyArray<string> => {
   const span = Context.getOption(
