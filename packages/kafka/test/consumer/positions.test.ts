@@ -210,6 +210,33 @@ describe("an offset that the log no longer has", () => {
       return undefined
     }))
   })
+
+  it.effect("is left behind for good: with `latest` a restart skips nothing of what came meanwhile", () => {
+    let deleted = false
+    return Effect.gen(function*() {
+      yield* write(0, range(0, 10))
+      const first = yield* member({ reset: "latest", from: "earliest" })
+      const go = yield* Effect.makeLatch(false)
+      const seen = new Seen()
+      yield* Effect.fork(first.consumer.run((record) => Effect.zipRight(seen.handler(record), go.await)))
+      yield* passUntil("the first", () => seen.count === 1)
+      deleted = true
+      yield* write(0, range(10, 12))
+      yield* TestClock.adjust("5 seconds")
+      yield* go.open
+      yield* passUntil("committed", Effect.map(committed(), (offsets) => offsets[0] === 12), { step: "1 second" })
+      assert.deepStrictEqual(seen.of(0), range(0, 10))
+      yield* first.close
+      yield* write(0, range(12, 15))
+      const second = yield* member({ reset: "latest" })
+      const rest = yield* passing(second.consumer.records.pipe(Stream.take(3), Stream.runCollect))
+      assert.deepStrictEqual(values(rest), range(12, 15))
+    }).pipe(inWorld({ topics: { numbers: 1 } }, {}, ({ api, request, response }) => {
+      if (!deleted || api !== "Fetch" || !(request.topics[0]?.partitions[0]?.fetchOffset < 12)) return undefined
+      const partition = { ...response.responses[0].partitions[0], errorCode: 1, records: new Uint8Array(0) }
+      return { ...response, responses: [{ ...response.responses[0], partitions: [partition] }] }
+    }))
+  })
 })
 
 describe("a topic that is deleted and made anew", () => {

@@ -87,6 +87,8 @@ export class AssignedPartition {
   /** The largest `#next` so far, from which a reader that begins again goes back; -1 before the start. */
   #furthest = -1
   #startOffset = 0
+  /** Where the log begins, if it was found to begin after what is held; 0 else. */
+  #goneBefore = 0
   /** Where the leader's epoch changed in what was delivered, the newest last. */
   #epochs: Array<{ readonly from: number; readonly leaderEpoch: number }> = []
   /** Where to start in the place of what the group has committed. */
@@ -138,6 +140,7 @@ export class AssignedPartition {
     this.#recordsEnd = offset
     this.#furthest = offset
     this.#startOffset = offset
+    this.#goneBefore = 0
     this.#epochs = [{ from: offset, leaderEpoch }]
     this.commit = makePartitionCommit(committed)
   }
@@ -237,6 +240,8 @@ export class AssignedPartition {
       this.fetchEpoch = start.leaderEpoch
       this.validatedEpoch = start.validatedEpoch ?? start.leaderEpoch
       this.topicId = undefined
+      this.#goneBefore = start.offset
+      if (this.#buffers.length === 0) this.#passOver(start.offset)
       return 0
     }
     // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
@@ -323,7 +328,8 @@ export class AssignedPartition {
         this.#buffers.shift()
         this.#heldRecords -= recordCount
         released(bytes)
-        this.#passOver(reader.nextOffset)
+        // Behind what is held there is nothing more up to there.
+        this.#passOver(this.#buffers.length === 0 ? Math.max(reader.nextOffset, this.#goneBefore) : reader.nextOffset)
       }
     }
     return this.#failure
@@ -438,6 +444,7 @@ export class AssignedPartition {
 
   #goTo(offset: number): number {
     this.fetchOffset = offset
+    this.#goneBefore = 0
     this.fetchEpoch = this.#epochBefore(offset)
     this.#next = offset
     while (this.#epochs.length > 1 && this.#epochs[this.#epochs.length - 1]!.from >= offset) this.#epochs.pop()
