@@ -58,6 +58,28 @@ export const cancelable = <A, E>(
     )
   })
 
+/**
+ * Runs both until one has ended, and ends as that one did; the other is interrupted, and has ended then, too. One of Effect's
+ * own races waits for ever if it is interrupted while it is being set up: for fibers that were never started.
+ */
+export const firstOf = <A, E, R, B, E2, R2>(
+  one: Effect.Effect<A, E, R>,
+  other: Effect.Effect<B, E2, R2>
+): Effect.Effect<A | B, E | E2, R | R2> =>
+  Effect.acquireUseRelease(
+    Effect.zip(Effect.forkDaemon(Effect.interruptible(one)), Effect.forkDaemon(Effect.interruptible(other))),
+    ([first, second]) =>
+      cancelable<A | B, E | E2>((resume) => {
+        first.addObserver(resume)
+        second.addObserver(resume)
+        return () => {
+          first.removeObserver(resume)
+          second.removeObserver(resume)
+        }
+      }),
+    (fibers) => Fiber.interruptAll(fibers)
+  )
+
 /** Without the span, the log annotations and the log spans of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   // A fiber that a detached one starts has nothing of that: to set it all again costs more than most of them do.

@@ -7,6 +7,7 @@ import type { BrokerConnection } from "../cluster/connection.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause } from "../cluster/retry.ts"
 import { fromCode, isFatal } from "../errors.ts"
+import { firstOf } from "../fiber.ts"
 import type { FetchBudget, FetchReservation } from "../kernel/fetchBudget.ts"
 import { FetchSession, type FetchSessionRequest, type WantedPartition } from "../kernel/fetchSession.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
@@ -141,7 +142,7 @@ export class BrokerFetcher {
     const { latch } = this
     return retryAt === Infinity
       ? latch.await
-      : Effect.raceFirst(latch.await, Effect.sleep(Math.max(1, retryAt - this.#context.now())))
+      : firstOf(latch.await, Effect.sleep(Math.max(1, retryAt - this.#context.now())))
   }
 
   get #trouble(): string {

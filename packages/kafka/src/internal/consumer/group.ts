@@ -6,6 +6,7 @@ import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
 import { pause, retrying } from "../cluster/retry.ts"
 import { fromCode, isFatal, malformed } from "../errors.ts"
+import { firstOf } from "../fiber.ts"
 import {
   diffAssignment,
   losesAssignment,
@@ -228,7 +229,7 @@ export class GroupMember {
   #revoke(partitions: ReadonlyArray<TopicPartition>): Effect.Effect<void> {
     return partitions.length === 0
       ? Effect.void
-      : Effect.raceFirst(this.#events.revoke(partitions), this.#lost.await)
+      : firstOf(this.#events.revoke(partitions), this.#lost.await)
   }
 
   readonly #lose: Effect.Effect<void> = Effect.suspend(() => {

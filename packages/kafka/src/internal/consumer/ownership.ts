@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import { untilFatal } from "../cluster/retry.ts"
-import { bounded, type Fibers } from "../fiber.ts"
+import { bounded, type Fibers, firstOf } from "../fiber.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
 import { Permits } from "../permits.ts"
 import type { Committer } from "./committer.ts"
@@ -154,7 +154,7 @@ export class Ownership {
       source.delivery.remove(partition)
     }
     const untilClose = (self: Effect.Effect<void>): Effect.Effect<void> =>
-      Effect.interruptible(Effect.raceFirst(self, this.#closed.await))
+      Effect.interruptible(firstOf(self, this.#closed.await))
     // Without time left to join, this member would be out of the group.
     const bound = this.#withinRebalance(0.5)
     const drained = untilClose(this.#processed(partitions)).pipe(
