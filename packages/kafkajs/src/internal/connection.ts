@@ -1,4 +1,5 @@
 import { formatAddress } from "@sluice/kafka/internal/errors"
+import { firstOf } from "@sluice/kafka/internal/fiber"
 import { requestHeader } from "@sluice/kafka/internal/protocol/header"
 import type { BrokerAddress, Connection, ConnectOptions, RequestFrame } from "@sluice/kafka/Transport"
 import { TransportError } from "@sluice/kafka/Transport"
@@ -270,8 +271,7 @@ export const connect =
       )
       yield* Effect.addFinalizer(() => Effect.sync(() => driver.fail(closedHere)))
       if (sasl !== undefined && sessionLifetime > 0) {
-        yield* keepAuthenticated(driver, sasl, connectTimeout, sessionLifetime).pipe(
-          Effect.raceFirst(driver.closed),
+        yield* firstOf(keepAuthenticated(driver, sasl, connectTimeout, sessionLifetime), driver.closed).pipe(
           Effect.interruptible,
           Effect.forkScoped
         )
