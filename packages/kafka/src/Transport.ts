@@ -93,10 +93,11 @@ export class TransportError extends Data.TaggedError("TransportError")<{
  */
 export interface Connection {
   /**
-   * Writes at once, in the order of the calls; the inner effect awaits the
-   * response: the bytes after its correlation id. Without `expectResponse` it
-   * awaits the socket's own write and gives an empty array. Interrupting it, or
-   * never running it, drops the response; the request stays in flight.
+   * Writes at once, in the order of the calls; the inner effect, to be run once,
+   * awaits the response: the bytes after its correlation id. Without
+   * `expectResponse` it awaits the socket's own write and gives an empty array.
+   * Interrupting it, or never running it, drops the response; the request stays
+   * in flight.
    */
   readonly send: (request: RequestFrame) => Effect.Effect<Effect.Effect<Uint8Array, TransportError>, TransportError>
   /** Completes when the connection has ended, with the reason. */

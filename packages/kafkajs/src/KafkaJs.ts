@@ -66,7 +66,7 @@ export type SaslOptions =
  */
 export interface TransportOptions {
   /** `true`, or Node's options, for TLS; the host is checked against the broker's certificate. Off by default. */
-  readonly ssl?: boolean | ConnectionOptions | undefined
+  readonly ssl?: boolean | Omit<ConnectionOptions, "socket"> | undefined
   /** Off by default. */
   readonly sasl?: SaslOptions | undefined
 }

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { FastCheck } from "effect"
 
 import { describeSize, FrameReader } from "../src/internal/frames.ts"
+import { feed } from "./feed.ts"
 
 const framed = (frame: Uint8Array): Buffer => {
   const bytes = Buffer.alloc(4 + frame.length)
@@ -33,8 +34,7 @@ describe("FrameReader", () => {
       const { frames: seen, reader } = collector(40)
       for (let offset = 0, cut = 0; offset < bytes.length; cut++) {
         const length = cuts[cut % cuts.length]!
-        // A copy: Node does not keep a chunk as it was either.
-        assert.isUndefined(reader.push(Buffer.from(bytes.subarray(offset, offset + length))))
+        assert.isUndefined(feed(reader, bytes.subarray(offset, offset + length)))
         offset += length
       }
       assert.deepStrictEqual(seen, frames.map((frame) => Buffer.from(frame).toString("hex")))
@@ -50,32 +50,46 @@ describe("FrameReader", () => {
     const reader = new FrameReader(length, (frame) => frames.push(frame))
     const memory = () => process.memoryUsage().arrayBuffers
     const before = memory()
-    reader.push(size(length))
-    reader.push(bytes.subarray(0, 1_000))
+    feed(reader, size(length))
+    feed(reader, bytes.subarray(0, 1_000))
     assert.isBelow(memory() - before, 8 * 1024 * 1024)
-    for (let offset = 1_000; offset < length; offset += 65_536) reader.push(bytes.subarray(offset, offset + 65_536))
+    for (let offset = 1_000; offset < length; offset += 65_536) feed(reader, bytes.subarray(offset, offset + 65_536))
     assert.lengthOf(frames, 1)
     assert.isTrue(frames[0]!.equals(bytes))
   })
 
+  it("reads what is missing of a frame straight to its place", () => {
+    const frames: Array<Buffer> = []
+    const reader = new FrameReader(200_000, (frame) => frames.push(frame))
+    feed(reader, size(100_000))
+    const place = reader.buffer
+    assert.lengthOf(place, 100_000)
+    feed(reader, Buffer.alloc(100_000, 7))
+    assert.strictEqual(frames[0]!.buffer, place.buffer)
+    // What comes next does not touch what was given out.
+    feed(reader, framed(Buffer.alloc(50_000, 8)))
+    assert.isTrue(frames[0]!.equals(Buffer.alloc(100_000, 7)))
+    assert.isTrue(frames[1]!.equals(Buffer.alloc(50_000, 8)))
+  })
+
   it("knows whether it is inside a frame", () => {
     const { reader } = collector(100)
-    reader.push(Buffer.from([0, 0]))
+    feed(reader, Buffer.from([0, 0]))
     assert.isTrue(reader.inFrame)
-    reader.push(Buffer.from([0, 5]))
+    feed(reader, Buffer.from([0, 5]))
     assert.isTrue(reader.inFrame)
-    reader.push(Buffer.from([1, 2, 3, 4]))
+    feed(reader, Buffer.from([1, 2, 3, 4]))
     assert.isTrue(reader.inFrame)
-    reader.push(Buffer.from([5]))
+    feed(reader, Buffer.from([5]))
     assert.isFalse(reader.inFrame)
   })
 
   it("refuses a size over the maximum, and those that no response has", () => {
     for (const refused of [101, -1, 0, 3, 2 ** 31 - 1, -(2 ** 31)]) {
       const { frames, reader } = collector(100)
-      assert.strictEqual(reader.push(Buffer.concat([framed(Buffer.alloc(100)), size(refused)])), refused)
+      assert.strictEqual(feed(reader, Buffer.concat([framed(Buffer.alloc(100)), size(refused)])), refused)
       assert.strictEqual(frames.length, 1)
-      assert.isUndefined(reader.push(framed(Buffer.alloc(10))))
+      assert.isUndefined(feed(reader, framed(Buffer.alloc(10))))
       assert.strictEqual(frames.length, 1)
     }
   })
@@ -86,7 +100,7 @@ describe("FrameReader", () => {
       frames.push(frame.length)
       if (frames.length === 2) reader.stop()
     })
-    reader.push(Buffer.concat([5, 6, 7].map((length) => framed(Buffer.alloc(length)))))
+    feed(reader, Buffer.concat([5, 6, 7].map((length) => framed(Buffer.alloc(length)))))
     assert.deepStrictEqual(frames, [5, 6])
   })
 

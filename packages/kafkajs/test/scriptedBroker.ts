@@ -6,6 +6,7 @@ import { Deferred, Effect, FiberId, Queue, type Scope } from "effect"
 
 import { FrameReader } from "../src/internal/frames.ts"
 import { certificate, key } from "./certificate.ts"
+import { feed } from "./feed.ts"
 
 /** A request as the broker got it. */
 export interface ScriptedRequest {
@@ -66,7 +67,7 @@ const makePeer = (socket: net.Socket, reads: boolean): Peer => {
   if (reads) {
     socket.on("data", (chunk) => {
       Deferred.unsafeDone(bytes, Effect.void)
-      frames.push(chunk)
+      feed(frames, chunk)
     })
   }
   socket.on("error", () => {})

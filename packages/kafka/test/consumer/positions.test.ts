@@ -299,6 +299,33 @@ describe("a topic that is deleted and made anew", () => {
       assert.lengthOf(resets, 1)
     }).pipe(inWorld({ topics: { numbers: 1 } })))
 
+  it.effect("tells of a reset from where the application was, not from what was fetched ahead", () =>
+    Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      yield* write(0, range(0, 5))
+      const { consumer } = yield* member()
+      const resets = yield* resetsOf(consumer)
+      const seen = new Seen()
+      const go = yield* Effect.makeLatch(false)
+      yield* Effect.fork(
+        Stream.runForEachChunk(
+          consumer.records,
+          (records) => Effect.zipRight(Effect.forEach(records, seen.handler), go.await)
+        )
+      )
+      yield* passUntil("the first", () => seen.count === 5)
+      yield* write(0, range(5, 10))
+      yield* TestClock.adjust("5 seconds")
+      yield* cluster.deleteTopic("numbers")
+      yield* cluster.createTopic("numbers", { partitions: 1 })
+      yield* write(0, range(20, 23))
+      yield* passUntil("reset", () => resets.length > 0, { step: "1 second" })
+      assert.deepStrictEqual(resets.map(({ from, to }) => [from, to]), [[5n, 0n]])
+      yield* go.open
+      yield* passUntil("all", () => seen.count === 8)
+      assert.deepStrictEqual(seen.of(0), [...range(0, 5), ...range(20, 23)])
+    }).pipe(inWorld({ topics: { numbers: 1 } })))
+
   it.effect("is not reset again where a broker that lags still tells of the old one", () => {
     let topicId: string | undefined
     let staleAnswers = 0

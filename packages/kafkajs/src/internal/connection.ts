@@ -1,6 +1,5 @@
 import { formatAddress } from "@sluice/kafka/internal/errors"
 import { firstOf } from "@sluice/kafka/internal/fiber"
-import { requestHeader } from "@sluice/kafka/internal/protocol/header"
 import type { BrokerAddress, Connection, ConnectOptions, RequestFrame } from "@sluice/kafka/Transport"
 import { TransportError } from "@sluice/kafka/Transport"
 import * as Deferred from "effect/Deferred"
@@ -12,18 +11,9 @@ import type * as Scope from "effect/Scope"
 
 import type { SaslOptions, TransportOptions } from "../KafkaJs.ts"
 import { isRefusal, type KafkaJsConnection, makeConnection, type SaslConfig } from "./kafkajs.ts"
+import { noBytes, PendingRequest } from "./pendingRequest.ts"
 import { saslConfig } from "./sasl.ts"
 import { BrokerSocket, messageOf, type SocketFailure } from "./socket.ts"
-
-/** A request that has no answer yet. */
-interface PendingRequest {
-  readonly request: RequestFrame
-  readonly answer: Deferred.Deferred<Uint8Array, TransportError>
-  /** Where its frame starts in all that was written; undefined before. */
-  start: number | undefined
-}
-
-const noBytes = new Uint8Array(0)
 
 /**
  * One connection: kafkajs' object for it, our socket under that, and what kafkajs does not do: requests without an
@@ -62,13 +52,13 @@ class Driver {
     })
   }
 
-  send(request: RequestFrame): Effect.Effect<Effect.Effect<Uint8Array, TransportError>, TransportError> {
+  send(frame: RequestFrame): Effect.Effect<Effect.Effect<Uint8Array, TransportError>, TransportError> {
     return Effect.suspend(() => {
       if (this.#socket.failure !== undefined) return Effect.fail(this.error(this.#socket.failure, false))
-      const pending: PendingRequest = { request, answer: Deferred.unsafeMake(FiberId.none), start: undefined }
-      if (this.#held === undefined) this.#write(pending)
-      else this.#held.push(pending)
-      return Effect.succeed(Deferred.await(pending.answer))
+      const request = new PendingRequest(frame, (start) => this.#noAnswer(start))
+      if (this.#held === undefined) this.#write(request)
+      else this.#held.push(request)
+      return Effect.succeed(request.answer)
     })
   }
 
@@ -158,42 +148,29 @@ class Driver {
     return { reason, message: `${what}: ${messageOf(cause)}`, cause }
   }
 
-  #write(pending: PendingRequest): void {
-    const { apiKey, apiVersion, body, expectResponse, headerVersion } = pending.request
-    const correlationId = this.#kafkajs.nextCorrelationId()
-    let length = 0
-    for (const part of body) length += part.byteLength
-    const header = requestHeader({ apiKey, apiVersion, headerVersion, correlationId, clientId: this.#clientId }, length)
-    if (!expectResponse) {
+  #write(request: PendingRequest): void {
+    request.correlationId = this.#kafkajs.nextCorrelationId()
+    if (!request.expectResponse) {
       // Past kafkajs' queue, which takes such a request for done before it is written.
-      this.#oneWay.add(pending)
-      pending.start = this.#socket.writeFrame(header, body, () => {
-        this.#oneWay.delete(pending)
-        Deferred.unsafeDone(pending.answer, Effect.succeed(noBytes))
+      this.#oneWay.add(request)
+      request.write(this.#socket, this.#clientId, () => {
+        this.#oneWay.delete(request)
+        request.resolve({ payload: noBytes })
       })
       return
     }
     this.#kafkajs.requestQueue.push({
-      entry: {
-        apiKey,
-        apiName: "",
-        apiVersion,
-        correlationId,
-        resolve: ({ payload }) => Deferred.unsafeDone(pending.answer, Effect.succeed(payload)),
-        reject: () => this.#reject(pending)
-      },
+      entry: request,
       expectResponse: true,
       requestTimeout: null,
-      sendRequest: () => {
-        pending.start = this.#socket.writeFrame(header, body)
-      }
+      sendRequest: () => request.write(this.#socket, this.#clientId)
     })
   }
 
   #release(): void {
     const held = this.#held ?? []
     this.#held = undefined
-    for (const pending of held) this.#write(pending)
+    for (const request of held) this.#write(request)
   }
 
   #receive(frame: Buffer): void {
@@ -211,16 +188,16 @@ class Driver {
 
   /** kafkajs has rejected what is in its queue: now the others. */
   #ended(failure: SocketFailure): void {
-    for (const pending of this.#oneWay) this.#reject(pending)
+    for (const request of this.#oneWay) request.reject()
     this.#oneWay.clear()
-    for (const pending of this.#held ?? []) this.#reject(pending)
+    for (const request of this.#held ?? []) request.reject()
     this.#held = undefined
     Deferred.unsafeDone(this.#closed, Effect.succeed(this.error(failure, true)))
   }
 
-  #reject(pending: PendingRequest): void {
-    const written = pending.start !== undefined && this.#socket.mayHaveLeft(pending.start)
-    Deferred.unsafeDone(pending.answer, Effect.fail(this.error(this.#socket.failure!, written)))
+  /** Why a request that starts there has no answer. */
+  #noAnswer(start: number | undefined): TransportError {
+    return this.error(this.#socket.failure!, start !== undefined && this.#socket.mayHaveLeft(start))
   }
 }
 

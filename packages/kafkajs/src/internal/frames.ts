@@ -7,16 +7,23 @@ const smallestFrame = 4
 /** What is allocated for a frame at first: its size is a claim until the bytes are there. */
 const firstAllocation = 4 * 1024 * 1024
 
-/** Takes the bytes of a connection as they come and gives out whole frames, without their size. */
+/** What one read takes at most, but for the rest of a frame: as much as Node takes by itself. */
+const readBytes = 64 * 1024
+
+/**
+ * Gives out whole frames, without their size, of a connection whose bytes are read into its {@link buffer}: what is missing of
+ * a frame comes straight to its place, and nothing is allocated for a read.
+ */
 export class FrameReader {
   readonly #maxFrameBytes: number
   readonly #onFrame: (frame: Buffer) => void
-  /** A frame that is not complete yet, how long it is to be, and how much of it is there; the same of its size. */
+  /** Where frames begin, and how much of it is filled and not yet read: less than a size, between two reads. */
+  readonly #chunk = Buffer.allocUnsafeSlow(readBytes)
+  #chunkFilled = 0
+  /** A frame that is not complete yet, how long it is to be, and how much of it is there. */
   #frame: Buffer | undefined
   #frameSize = 0
   #frameFilled = 0
-  readonly #size = Buffer.alloc(sizeBytes)
-  #sizeFilled = 0
   #frames = 0
   #stopped = false
 
@@ -28,7 +35,7 @@ export class FrameReader {
 
   /** Whether the last frame is not complete. */
   get inFrame(): boolean {
-    return this.#frame !== undefined || this.#sizeFilled > 0
+    return this.#frame !== undefined || this.#chunkFilled > 0
   }
 
   /** How many frames it gave out. */
@@ -36,62 +43,68 @@ export class FrameReader {
     return this.#frames
   }
 
+  /** Where the next bytes of the connection go; never empty. */
+  get buffer(): Buffer {
+    return this.#frame === undefined ? this.#chunk.subarray(this.#chunkFilled) : this.#frame.subarray(this.#frameFilled)
+  }
+
   /** Gives out no more, and lets go of what was kept. */
   stop(): void {
     this.#stopped = true
     this.#frame = undefined
+    this.#chunkFilled = 0
   }
 
   /**
-   * Reads a chunk, of which frames may remain views. A size that no response has, or over the maximum, stops the reader
-   * before anything of the frame is kept, and is returned.
+   * So many bytes were read into {@link buffer}. A size that no response has, or over the maximum, stops the reader before
+   * anything of the frame is kept, and is returned.
    */
-  push(chunk: Buffer): number | undefined {
-    let offset = 0
-    while (offset < chunk.length && !this.#stopped) {
-      if (this.#frame === undefined) {
-        let size: number
-        if (this.#sizeFilled === 0 && chunk.length - offset >= sizeBytes) {
-          size = chunk.readInt32BE(offset)
-          offset += sizeBytes
-        } else {
-          const copied = chunk.copy(this.#size, this.#sizeFilled, offset)
-          offset += copied
-          this.#sizeFilled += copied
-          if (this.#sizeFilled < sizeBytes) return undefined
-          size = this.#size.readInt32BE(0)
-          this.#sizeFilled = 0
-        }
-        if (size < smallestFrame || size > this.#maxFrameBytes) {
-          this.stop()
-          return size
-        }
-        if (chunk.length - offset >= size) {
-          // The usual case: a view of what was read.
-          offset += size
-          this.#frames++
-          this.#onFrame(chunk.subarray(offset - size, offset))
-          continue
-        }
-        // Memory of its own, filled as it comes, so that the chunks can go at once.
-        this.#frame = Buffer.allocUnsafeSlow(Math.min(size, firstAllocation))
-        this.#frameSize = size
-        this.#frameFilled = 0
-      }
-      const frame = this.#frame
-      const copied = chunk.copy(frame, this.#frameFilled, offset)
-      offset += copied
-      this.#frameFilled += copied
-      if (this.#frameFilled === this.#frameSize) {
-        this.#frame = undefined
-        this.#frames++
-        this.#onFrame(frame)
-      } else if (this.#frameFilled === frame.length) {
-        this.#frame = Buffer.allocUnsafeSlow(Math.min(this.#frameSize, 2 * frame.length))
-        frame.copy(this.#frame)
-      }
+  filled(count: number): number | undefined {
+    if (this.#stopped) return undefined
+    if (this.#frame === undefined) return this.#readChunk(this.#chunkFilled + count)
+    this.#frameFilled += count
+    if (this.#frameFilled === this.#frameSize) {
+      this.#give(this.#frame)
+    } else if (this.#frameFilled === this.#frame.length) {
+      const longer = Buffer.allocUnsafeSlow(Math.min(this.#frameSize, 2 * this.#frameFilled))
+      this.#frame.copy(longer)
+      this.#frame = longer
     }
     return undefined
+  }
+
+  #readChunk(end: number): number | undefined {
+    let offset = 0
+    while (end - offset >= sizeBytes) {
+      const size = this.#chunk.readInt32BE(offset)
+      if (size < smallestFrame || size > this.#maxFrameBytes) {
+        this.stop()
+        return size
+      }
+      offset += sizeBytes
+      const filled = Math.min(size, end - offset)
+      // Of its own, so that whoever keeps some of it keeps nothing else.
+      const frame = Buffer.allocUnsafeSlow(Math.min(size, firstAllocation))
+      this.#chunk.copy(frame, 0, offset, offset + filled)
+      offset += filled
+      if (filled < size) {
+        this.#frame = frame
+        this.#frameSize = size
+        this.#frameFilled = filled
+      } else {
+        this.#give(frame)
+        if (this.#stopped) return undefined
+      }
+    }
+    this.#chunk.copyWithin(0, offset, end)
+    this.#chunkFilled = end - offset
+    return undefined
+  }
+
+  #give(frame: Buffer): void {
+    this.#frame = undefined
+    this.#frames++
+    this.#onFrame(frame)
   }
 }
 

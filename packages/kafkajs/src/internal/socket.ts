@@ -64,9 +64,18 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
       onConnect()
     }
     try {
+      // Node reads straight into what the frames are made of.
+      const onread: net.OnReadOpts = {
+        buffer: () => this.#frames.buffer,
+        callback: (count) => {
+          this.#receive(count)
+          return true
+        }
+      }
+      const broker = { host, port, onread }
       const socket = this.#tls === undefined
-        ? net.connect({ host, port }, opened)
-        : tls.connect({ host, port, ...(net.isIP(host) === 0 ? { servername: host } : {}), ...this.#tls }, opened)
+        ? net.connect(broker, opened)
+        : tls.connect({ ...(net.isIP(host) === 0 ? { servername: host } : {}), ...this.#tls, ...broker }, opened)
       this.#socket = socket
       if (this.#tls !== undefined) {
         socket.once("connect", () => {
@@ -75,7 +84,6 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
       }
       socket.setNoDelay(true)
       socket.setKeepAlive(true, keepAliveDelay)
-      socket.on("data", (chunk) => this.#receive(chunk))
       socket.on("error", (error) => this.fail(this.#describe(error)))
       socket.on("end", () => this.fail(this.#describe(undefined)))
       socket.on("close", () => this.fail(this.#describe(undefined)))
@@ -142,8 +150,8 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
   /** For kafkajs, as `end`. */
   unref(): void {}
 
-  #receive(chunk: Buffer): void {
-    const invalid = this.#frames.push(chunk)
+  #receive(count: number): void {
+    const invalid = this.#frames.filled(count)
     if (invalid === undefined) return
     this.fail({ reason: "InvalidFrame", message: describeSize(invalid, this.#maxFrameBytes) })
   }

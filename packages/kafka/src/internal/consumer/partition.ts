@@ -230,9 +230,9 @@ export class AssignedPartition {
 
   /**
    * Goes on elsewhere, since the log does not have what comes after `offset`.
-   * Gives the bytes that are no longer held.
+   * Gives from where it went on elsewhere, and the bytes that are no longer held.
    */
-  reset(offset: number, start: KnownPosition): number {
+  reset(offset: number, start: KnownPosition): { readonly from: number; readonly released: number } {
     const isSettled = this.#buffers.length === 0 && this.#settledOffset >= this.#recordsEnd
     if (start.offset > offset && !isSettled) {
       // The log's beginning was deleted: what is in hand is still to be processed, and settles what comes next.
@@ -242,13 +242,14 @@ export class AssignedPartition {
       this.topicId = undefined
       this.#goneBefore = start.offset
       if (this.#buffers.length === 0) this.#passOver(start.offset)
-      return 0
+      return { from: offset, released: 0 }
     }
     // Nothing was settled in this log, which is another one if it ends before the offset. The new position is not to be
     // lost if nothing follows.
-    const bytes = this.#reposition(start)
+    const from = this.#next
+    const released = this.#reposition(start)
     this.settle(start.offset)
-    return bytes
+    return { from, released }
   }
 
   /**

@@ -217,8 +217,9 @@ export class Recovery {
       Effect.flatMap((start) => {
         // Another reader may have begun elsewhere.
         if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
-        consumed(partition, partition.reset(offset, start))
-        return this.#tellReset(partition, reason, offset, start.offset, why, reset)
+        const { from, released } = partition.reset(offset, start)
+        consumed(partition, released)
+        return this.#tellReset(partition, reason, from, start.offset, why, reset)
       }),
       Effect.catchAll((error) => {
         if (isFatal(error)) {
