@@ -80,6 +80,10 @@ export const firstOf = <A, E, R, B, E2, R2>(
     (fibers) => Fiber.interruptAll(fibers)
   )
 
+/** Whether a fiber has ended or was interrupted: it waits for nothing any more, but what it does not let be interrupted. */
+export const hasStopped = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  fiber.unsafePoll() !== null || !Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
+
 /** Without the span, the log annotations and the log spans of whoever happened to start it. */
 export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   // A fiber that a detached one starts has nothing of that: to set it all again costs more than most of them do.

@@ -25,6 +25,24 @@ describe("Signal", () => {
       assert.strictEqual(signal.version, version + 1)
     }))
 
+  it.effect("wakes who waits after others that were interrupted", () =>
+    Effect.gen(function*() {
+      const signal = new Signal()
+      const { version } = signal
+      const first = yield* Effect.fork(signal.wait(version))
+      yield* Effect.yieldNow()
+      yield* Fiber.interrupt(first)
+      // It was interrupted where that cannot be: it waits on.
+      const second = yield* Effect.fork(Effect.uninterruptible(signal.wait(version)))
+      yield* Effect.yieldNow()
+      yield* Fiber.interruptFork(second)
+      const third = yield* Effect.fork(signal.wait(version))
+      yield* Effect.yieldNow()
+      signal.notify()
+      yield* Fiber.await(second)
+      yield* Fiber.join(third)
+    }))
+
   it.effect("passes on to another signal", () =>
     Effect.gen(function*() {
       const [signal, other] = [new Signal(), new Signal()]

@@ -1,8 +1,6 @@
 import { requestHeader } from "@sluice/kafka/internal/protocol/header"
 import type { RequestFrame, TransportError } from "@sluice/kafka/Transport"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as FiberId from "effect/FiberId"
 
 import type { RequestEntry } from "./kafkajs.ts"
 import type { BrokerSocket } from "./socket.ts"
@@ -10,9 +8,9 @@ import type { BrokerSocket } from "./socket.ts"
 export const noBytes = new Uint8Array(0)
 
 /**
- * A request that has no answer yet, as kafkajs queues it. Effect refers to it, and to its `Deferred`, by functions that V8 keeps
- * until it collects its old objects, long after the answer. So it lets go of its bytes: of the request's once they are written,
- * of the answer's once they are taken.
+ * A request that has no answer yet, as kafkajs queues it. Effect refers to it by functions that V8 keeps until it collects its
+ * old objects, long after the answer. So it lets go of its bytes: of the request's once they are written, of the answer's once
+ * they are taken.
  */
 export class PendingRequest implements RequestEntry {
   readonly apiKey: number
@@ -22,10 +20,10 @@ export class PendingRequest implements RequestEntry {
   correlationId = 0
   /** To be run once. */
   readonly answer: Effect.Effect<Uint8Array, TransportError>
-  readonly #ended = Deferred.unsafeMake<void, TransportError>(FiberId.none)
   readonly #noAnswer: (start: number | undefined) => TransportError
   #frame: RequestFrame | undefined
-  #payload: Uint8Array = noBytes
+  #result: Effect.Effect<Uint8Array, TransportError> | undefined
+  #resume: ((effect: Effect.Effect<void>) => void) | undefined
   /** Where its frame starts in all that was written; undefined before. */
   #start: number | undefined
 
@@ -36,11 +34,18 @@ export class PendingRequest implements RequestEntry {
     this.expectResponse = frame.expectResponse
     this.#frame = frame
     this.#noAnswer = noAnswer
-    this.answer = Effect.map(Deferred.await(this.#ended), () => {
-      const payload = this.#payload
-      this.#payload = noBytes
-      return payload
-    })
+    this.answer = Effect.zipRight(
+      // Nothing undoes it at an interruption: nobody else waits.
+      Effect.async<void>((resume) => {
+        if (this.#result === undefined) this.#resume = resume
+        else resume(Effect.void)
+      }),
+      Effect.suspend(() => {
+        const result = this.#result!
+        this.#result = undefined
+        return result
+      })
+    )
   }
 
   /** Writes it, once. */
@@ -55,12 +60,16 @@ export class PendingRequest implements RequestEntry {
   }
 
   resolve({ payload }: { readonly payload: Uint8Array }): void {
-    this.#payload = payload
-    Deferred.unsafeDone(this.#ended, Effect.void)
+    this.#done(Effect.succeed(payload))
   }
 
   /** The connection has failed. */
   reject(): void {
-    Deferred.unsafeDone(this.#ended, Effect.fail(this.#noAnswer(this.#start)))
+    this.#done(Effect.fail(this.#noAnswer(this.#start)))
+  }
+
+  #done(result: Effect.Effect<Uint8Array, TransportError>): void {
+    this.#result = result
+    this.#resume?.(Effect.void)
   }
 }

@@ -3,6 +3,8 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import * as Scope from "effect/Scope"
 
 import { FatalError, type KafkaError, RetriableError } from "../../KafkaError.ts"
@@ -10,7 +12,7 @@ import type { BrokerAddress, Connection, Transport } from "../../Transport.ts"
 import { TransportError } from "../../Transport.ts"
 import { Alarm } from "../alarm.ts"
 import { formatAddress, fromTransport, requestTimeout } from "../errors.ts"
-import { detached, once } from "../fiber.ts"
+import { detached, hasStopped, once } from "../fiber.ts"
 import { ApiVersions, decodeApiVersionsResponse } from "../protocol/api/apiVersions.ts"
 import { chooseVersion } from "../protocol/apis.ts"
 import { decodeResponse, encodeRequest } from "../protocol/codec.ts"
@@ -99,6 +101,8 @@ export const open = (
 interface AwaitedRequest {
   /** In milliseconds of {@link monotonicMillis}. */
   readonly deadline: number
+  /** Who waits. */
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   isLate: boolean
 }
 
@@ -204,26 +208,31 @@ class NegotiatedConnection implements BrokerConnection {
     timeout: Duration.Duration = this.#settings.requestTimeout
   ): Effect.Effect<Uint8Array, KafkaError> {
     const deadline = monotonicMillis(this.#clock) + Duration.toMillis(timeout)
-    return Effect.uninterruptibleMask(() => {
-      const request: AwaitedRequest = { deadline, isLate: false }
+    // Nothing is undone at an interruption, by a mask that would outlive each answer: whoever looks at the deadline asks the
+    // fiber.
+    return Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
+      const request: AwaitedRequest = { deadline, fiber, isLate: false }
       this.#awaited.add(request)
       this.#alarm.set(deadline)
-      return Effect.matchCauseEffect(Effect.interruptible(response), {
-        onFailure: (cause) => {
-          this.#awaited.delete(request)
-          return Effect.failCause(
-            Cause.map(
-              cause,
-              (error) =>
-                request.isLate ? requestTimeout(api.name, this.address, timeout, error.written) : fromTransport(error)
+      return Effect.matchCauseEffect(
+        RuntimeFlags.interruptible(runtimeFlags) ? response : Effect.interruptible(response),
+        {
+          onFailure: (cause) => {
+            this.#awaited.delete(request)
+            return Effect.failCause(
+              Cause.map(
+                cause,
+                (error) =>
+                  request.isLate ? requestTimeout(api.name, this.address, timeout, error.written) : fromTransport(error)
+              )
             )
-          )
-        },
-        onSuccess: (bytes) => {
-          this.#awaited.delete(request)
-          return Effect.succeed(bytes)
+          },
+          onSuccess: (bytes) => {
+            this.#awaited.delete(request)
+            return Effect.succeed(bytes)
+          }
         }
-      })
+      )
     })
   }
 
@@ -236,7 +245,9 @@ class NegotiatedConnection implements BrokerConnection {
     const now = monotonicMillis(this.#clock)
     let isLate = false
     for (const request of this.#awaited) {
-      if (request.deadline > now) {
+      if (hasStopped(request.fiber)) {
+        this.#awaited.delete(request)
+      } else if (request.deadline > now) {
         this.#alarm.set(request.deadline)
       } else {
         request.isLate = true

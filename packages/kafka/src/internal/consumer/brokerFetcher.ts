@@ -11,6 +11,7 @@ import { firstOf } from "../fiber.ts"
 import type { FetchBudget, FetchReservation } from "../kernel/fetchBudget.ts"
 import { FetchSession, type FetchSessionRequest, type WantedPartition } from "../kernel/fetchSession.ts"
 import { type TopicPartition, topicPartitionKey } from "../kernel/topicPartition.ts"
+import { Latch } from "../latch.ts"
 import { Fetch } from "../protocol/api/fetch.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Leaders } from "./leaders.ts"
@@ -52,7 +53,7 @@ export interface FetchingContext {
   /** Another look is taken at where partitions are, if the cluster is known anew. */
   readonly routeAgain: () => void
   /** Waits for room in the budget, which any partition may make. */
-  readonly starve: (latch: Effect.Latch) => void
+  readonly starve: (latch: Latch) => void
   readonly feedStarved: () => void
 }
 
@@ -65,10 +66,12 @@ type Asked = ReadonlyMap<string, WantedPartition & { readonly assigned: Assigned
  */
 export class BrokerFetcher {
   /** Opened when there may be something to fetch. */
-  readonly latch = Effect.unsafeMakeLatch(true)
+  readonly latch = new Latch(true)
   readonly #broker: number
   readonly #context: FetchingContext
   readonly #session = new FetchSession()
+  /** What it has asked for and has no answer to. */
+  #poll: { readonly connection: BrokerConnection; readonly reservation: FetchReservation } | undefined
   #failures = 0
   #partialWait = shortWait
 
@@ -77,12 +80,11 @@ export class BrokerFetcher {
     this.#context = context
   }
 
-  /** To be run for as long as anything is fetched at all. */
-  readonly run: Effect.Effect<never> = Effect.forever(Effect.gen(this, function*() {
+  readonly #next: Effect.Effect<void> = Effect.gen(this, function*() {
     const { budget, cluster, leaders, now, partitions, pool, recovery, settings } = this.#context
     const { latch } = this
     const broker = this.#broker
-    latch.unsafeClose()
+    latch.close()
     // Whoever asked for the newer metadata, a partition may have moved to a broker whose fiber sleeps.
     this.#context.routeAgain()
     const { gone, retryAt, wanted } = this.#fetchable()
@@ -108,7 +110,7 @@ export class BrokerFetcher {
     }
     const { full, retryAt: nextAt, wanted: keys } = this.#fetchable()
     for (const key of keys) if (leaders.needsValidation(partitions.get(key)!)) keys.delete(key)
-    if (keys.size === 0) return latch.unsafeOpen()
+    if (keys.size === 0) return latch.open()
     const reservation = budget.reserve(keys, full)
     if (reservation === null) {
       this.#context.starve(latch)
@@ -119,11 +121,10 @@ export class BrokerFetcher {
     const maxWait = Duration.toMillis(settings.maxWait)
     const wait = reservation.partial ? Math.min(this.#partialWait, maxWait) : maxWait
     const askedAt = now()
-    const result = yield* this.#fetch(connected.right, reservation, wait).pipe(
-      Effect.onInterrupt(() => Effect.sync(() => this.#arrivedNothing(reservation))),
-      Effect.either
-    )
-    latch.unsafeOpen()
+    this.#poll = { connection: connected.right, reservation }
+    const result = yield* Effect.either(this.#fetch(connected.right, reservation, wait))
+    this.#poll = undefined
+    latch.open()
     if (result._tag === "Left") {
       this.#session.restart()
       this.#arrivedNothing(reservation)
@@ -135,7 +136,20 @@ export class BrokerFetcher {
     this.#partialWait = reservation.partial && isEmpty ? Math.min(this.#partialWait * 2, maxWait) : shortWait
     // A broker that does not wait is not to be asked again and again at once.
     if (isEmpty && now() - askedAt < wait / 2) yield* Effect.sleep(shortWait)
-  }))
+  })
+
+  /** To be run for as long as anything is fetched at all. */
+  readonly run: Effect.Effect<never> = Effect.onInterrupt(
+    Effect.forever(this.#next),
+    () =>
+      Effect.suspend(() => {
+        if (this.#poll === undefined) return Effect.void
+        const { connection, reservation } = this.#poll
+        this.#arrivedNothing(reservation)
+        // A broker serves one request at a time: nobody is to wait behind a poll that nobody wants.
+        return connection.close
+      })
+  )
 
   /** Waits until there may be something to fetch, or a partition may be tried again. */
   #woken(retryAt: number): Effect.Effect<void> {
@@ -235,8 +249,7 @@ export class BrokerFetcher {
       },
       {
         maxVersion: maxFetchVersion,
-        timeout: Duration.sum(requestTimeout, Duration.millis(maxWaitMs)),
-        closeOnInterrupt: true
+        timeout: Duration.sum(requestTimeout, Duration.millis(maxWaitMs))
       }
     ).pipe(Effect.flatMap((response) => this.#arrived(response, reservation, asked)))
   }

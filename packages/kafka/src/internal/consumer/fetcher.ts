@@ -7,6 +7,7 @@ import type { ConnectionPool } from "../cluster/pool.ts"
 import { defect } from "../errors.ts"
 import { Fibers } from "../fiber.ts"
 import { FetchBudget } from "../kernel/fetchBudget.ts"
+import type { Latch } from "../latch.ts"
 import { BrokerFetcher, type FetchingContext } from "./brokerFetcher.ts"
 import { Leaders } from "./leaders.ts"
 import type { FetchSettings } from "./options.ts"
@@ -41,7 +42,7 @@ export class Fetcher {
   readonly #partitions = new Map<string, AssignedPartition>()
   readonly #brokers = new Map<number, BrokerFetcher>()
   /** Of the brokers that wait for room in the budget, which any partition may make. */
-  readonly #starved = new Set<Effect.Latch>()
+  readonly #starved = new Set<Latch>()
   readonly #routing = Effect.unsafeMakeLatch(true)
   #routedVersion = -1
   #isHalted = false
@@ -136,11 +137,11 @@ export class Fetcher {
     this.#feedStarved()
     const broker = this.#brokers.get(this.#leaders.source(partition))
     if (broker === undefined) this.#routing.unsafeOpen()
-    else broker.latch.unsafeOpen()
+    else broker.latch.open()
   }
 
   #feedStarved(): void {
-    for (const latch of this.#starved) latch.unsafeOpen()
+    for (const latch of this.#starved) latch.open()
     this.#starved.clear()
   }
 
@@ -152,7 +153,7 @@ export class Fetcher {
     for (const partition of this.#partitions.values()) {
       const source = this.#leaders.source(partition)
       if (source === -1 || this.#cluster.address(source) === undefined) this.#leaders.wantMetadata()
-      else if (this.#brokers.has(source)) this.#brokers.get(source)!.latch.unsafeOpen()
+      else if (this.#brokers.has(source)) this.#brokers.get(source)!.latch.open()
       else missing.add(source)
     }
     return Effect.zipRight(

@@ -1,13 +1,12 @@
 import * as Effect from "effect/Effect"
-
-import { cancelable } from "../fiber.ts"
+import type * as Fiber from "effect/Fiber"
 
 /**
  * Wakes whoever waits: what they wait for is theirs to look up. A fiber may yield between its look and its wait, so it
  * says what it had seen of the signal before it looked.
  */
 export class Signal {
-  #waiting = new Set<() => void>()
+  #waiting: Array<Waiter> = []
   #version = 0
   /** A signal of more than this. */
   alsoNotify: Signal | undefined
@@ -20,21 +19,28 @@ export class Signal {
   /** Resumes all that wait. */
   notify(): void {
     this.#version++
-    if (this.#waiting.size > 0) {
+    if (this.#waiting.length > 0) {
       const waiting = this.#waiting
-      this.#waiting = new Set()
-      for (const resume of waiting) resume()
+      this.#waiting = []
+      for (const { resume } of waiting) resume(Effect.void)
     }
     this.alsoNotify?.notify()
   }
 
   /** Waits for the first {@link notify} after the signal had this version. */
   wait(version: number): Effect.Effect<void> {
-    return cancelable((resume) => {
-      const wake = () => resume(Effect.void)
-      if (this.#version === version) this.#waiting.add(wake)
-      else wake()
-      return () => this.#waiting.delete(wake)
-    })
+    return Effect.withFiberRuntime((fiber) =>
+      Effect.async<void>((resume) => {
+        if (this.#version !== version) return resume(Effect.void)
+        // Nothing undoes it at an interruption, by a mask that would outlive the wait: those that have ended go with the next.
+        if (this.#waiting.length > 0) this.#waiting = this.#waiting.filter(({ fiber }) => fiber.unsafePoll() === null)
+        this.#waiting.push({ fiber, resume })
+      })
+    )
   }
+}
+
+interface Waiter {
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
+  readonly resume: (effect: Effect.Effect<void>) => void
 }

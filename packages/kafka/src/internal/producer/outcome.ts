@@ -1,12 +1,11 @@
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 
 import type { ProduceError } from "../../KafkaError.ts"
 import type { RecordMetadata } from "../../Producer.ts"
+import { hasStopped } from "../fiber.ts"
 
 /** The outcome of a batch, shared by its records. */
 export interface BatchOutcome {
@@ -41,10 +40,7 @@ export class SingleCompletion extends Effectable.Class<RecordMetadata, ProduceEr
   }
 
   isAwaited(): boolean {
-    return this.#waiting !== undefined &&
-      this.#waiting.some(({ fiber }) =>
-        fiber.unsafePoll() === null && Cause.isEmpty(fiber.getFiberRef(FiberRef.interruptedCause))
-      )
+    return this.#waiting !== undefined && this.#waiting.some(({ fiber }) => !hasStopped(fiber))
   }
 
   override commit(): Effect.Effect<RecordMetadata, ProduceError> {

@@ -14,6 +14,7 @@ import { builtInCodecs } from "../kernel/compression.ts"
 import type { Batch } from "../kernel/partitionBuffer.ts"
 import { produceOutcome } from "../kernel/produceOutcome.ts"
 import { decodeRecords } from "../kernel/records.ts"
+import { Latch } from "../latch.ts"
 import { InitProducerId } from "../protocol/api/initProducerId.ts"
 import { Produce } from "../protocol/api/produce.ts"
 import type { ResponseOf } from "../protocol/field.ts"
@@ -26,7 +27,7 @@ const maxRequestBytes = 8 * 1024 * 1024
 /** What the fibers of one broker share. */
 class BrokerSender {
   /** Open while there may be something to send. */
-  readonly latch = Effect.unsafeMakeLatch(true)
+  readonly latch = new Latch(true)
   /** Opens the latch when a batch has waited for long enough. */
   readonly alarm: Alarm
   /** The requests in flight over the connection that is used now. */
@@ -35,7 +36,7 @@ class BrokerSender {
   error: KafkaError | undefined
 
   constructor(clock: Clock.Clock) {
-    this.alarm = new Alarm(clock, Effect.sync(() => this.latch.unsafeOpen()))
+    this.alarm = new Alarm(clock, Effect.sync(() => this.latch.open()))
   }
 
   /** How many requests are in flight. */
@@ -50,7 +51,7 @@ class Line {
   /** Oldest first. */
   readonly requests: Array<Request> = []
   /** Open while there are any, and when no more will come. */
-  readonly latch = Effect.unsafeMakeLatch(false)
+  readonly latch = new Latch(false)
   /** Whether another connection has taken its place. */
   isOver = false
 
@@ -107,7 +108,7 @@ export class Sender {
     this.#pending.unsafeOpen()
     const broker = this.#brokers.get(leader)
     if (broker === undefined) this.#routing.unsafeOpen()
-    else broker.latch.unsafeOpen()
+    else broker.latch.open()
   }
 
   /** Leaders that could not be reached with what is to be sent to them, and why. */
@@ -153,7 +154,7 @@ export class Sender {
     for (const { leader } of accumulator.active) {
       if (leader === -1 || cluster.address(leader) === undefined) this.#askAgain()
       else if (!this.#brokers.has(leader)) missing.push(leader)
-      else this.#brokers.get(leader)!.latch.unsafeOpen()
+      else this.#brokers.get(leader)!.latch.open()
     }
     return Effect.zipRight(
       Effect.forEach(new Set(missing), (leader) => {
@@ -236,7 +237,7 @@ export class Sender {
     })
     return Effect.gen(this, function*() {
       // The loop has yielded: whoever was about to send gets into this batch.
-      broker.latch.unsafeClose()
+      broker.latch.close()
       this.#engine.topics.relearn()
       if (broker.inFlight >= settings.maxInFlight || accumulator.nextReady(id, now()) > now()) {
         return yield* wait
@@ -250,7 +251,7 @@ export class Sender {
         const identified = yield* Effect.either(this.#initProducerId)
         if (identified._tag === "Left") {
           yield* this.#unreachable(id, identified.left)
-          broker.latch.unsafeOpen()
+          broker.latch.open()
           return yield* pause(cluster.settings, 1)
         }
       }
@@ -261,7 +262,7 @@ export class Sender {
         this.#askAgain()
         failures++
         yield* pause(cluster.settings, failures)
-        broker.latch.unsafeOpen()
+        broker.latch.open()
         return
       }
       failures = 0
@@ -270,7 +271,7 @@ export class Sender {
       if (broker.line?.connection !== connection) {
         if (broker.line !== undefined) {
           broker.line.isOver = true
-          broker.line.latch.unsafeOpen()
+          broker.line.latch.open()
         }
         broker.line = new Line(connection)
         yield* this.#fibers.fork(this.#handleAnswers(id, broker, broker.line))
@@ -285,7 +286,7 @@ export class Sender {
         (defect) => Effect.succeed(Effect.die(defect))
       )
       requests.push({ batches, answer })
-      latch.unsafeOpen()
+      latch.open()
       yield* wait
     })
   }
@@ -295,7 +296,7 @@ export class Sender {
     const { latch, requests } = line
     const handled = Effect.sync(() => {
       const { batches } = requests.shift()!
-      broker.latch.unsafeOpen()
+      broker.latch.open()
       // What waited behind them for a partition that has moved on is another sender's now.
       for (const { partition } of batches) {
         if (partition.leader !== id && partition.hasQueued) this.wake(partition.leader)
@@ -305,10 +306,10 @@ export class Sender {
       const [request] = requests
       if (request !== undefined) {
         const answered = Effect.catchAllDefect(request.answer, (defect) => this.#broken(request.batches, defect))
-        return Effect.zipRight(Effect.catchAllDefect(Effect.ensuring(answered, handled), logDefect), all)
+        return Effect.zipRight(Effect.catchAllDefect(Effect.zipRight(answered, handled), logDefect), all)
       }
       if (line.isOver) return Effect.void
-      latch.unsafeClose()
+      latch.close()
       return Effect.zipRight(latch.await, all)
     })
     return all
