@@ -72,6 +72,24 @@ describe("FetchBudget", () => {
     assert.deepStrictEqual(order, ["abc", "bca", "cab", "abc"])
   })
 
+  it("leaves no partition out for good where there are more of them than bytes", () => {
+    const keys = ["a", "b", "c", "d", "e"]
+    const budget = budgetOf({ totalBytes: 2, partitionBytes: 100 }, keys)
+    const seen = new Set<string>()
+    for (let round = 0; round < 5; round++) {
+      const reservation = budget.reserve(new Set(keys))!
+      // The first in line has no records.
+      const received = serve(reservation, (key) => key === "a" ? 0 : 60)
+      budget.arrived(reservation, received)
+      for (const [key, bytes] of received) {
+        seen.add(key)
+        budget.consumed(key, bytes)
+      }
+    }
+    assert.deepStrictEqual([...seen].sort(), ["b", "c", "d", "e"])
+    assert.strictEqual(budget.heldBytes, 0)
+  })
+
   it("divides the bound when there are many partitions", () => {
     const budget = budgetOf({ totalBytes: 600, partitionBytes: 200 }, ["a", "b", "c", "d"])
     assert.strictEqual(asked(budget.reserve(new Set(["a", "b"]))), "a:75 b:75")

@@ -90,11 +90,13 @@ export class FetchBudget {
     let partial = isPartial
     for (const [key, share] of this.shares) {
       if (!keys.has(key) || !share.assigned) continue
-      const asked = Math.floor(wantedBytes(share, shareBytes) * scale)
-      if (asked === 0) {
+      const wanted = wantedBytes(share, shareBytes)
+      if (wanted === 0 || free === 0) {
         partial = true
         continue
       }
+      // A byte at least, for a batch: who is left out for want of bytes may be so for good.
+      const asked = Math.max(1, Math.floor(wanted * scale))
       partitions.push({ key, maxBytes: asked })
       maxBytes += asked
     }
