@@ -9,7 +9,6 @@ import { Decoding, takesEffects } from "./decoding.ts"
 import type { KnownPosition } from "./positions.ts"
 import { decodeRecord, FetchedRecord } from "./record.ts"
 import { Signal } from "./signal.ts"
-import { takeOut } from "./takeOut.ts"
 
 /** The most records that one pull gives. */
 const maxChunk = 4096
@@ -341,7 +340,7 @@ export class AssignedPartition {
     this.#noteEpoch(chunk)
     const records: Array<FetchedRecord> = new Array(chunk.records.length)
     for (let i = 0; i < records.length; i++) {
-      const view = takeOut(chunk.records, i)
+      const view = chunk.records[i]!
       const record = decodeRecord(this.definition, this.partition, this.generation, view)
       if (!("_tag" in record)) {
         records[i] = record
