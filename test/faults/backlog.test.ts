@@ -1,7 +1,6 @@
 /** What a consumer holds while its handler does nothing: the bound, however much there is to read. */
-import { type ChildProcess, fork } from "node:child_process"
+import { fork } from "node:child_process"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { Admin, Producer, Serde, Topic } from "@sluice/kafka"
@@ -12,6 +11,7 @@ import { reportDuration } from "../support/duration.ts"
 import { type KafkaCluster, startKafka } from "../support/kafka.ts"
 import { uniqueName } from "../support/topics.ts"
 import { type Backlog, bufferBytes } from "./support/backlog.ts"
+import { watching } from "./support/watching.ts"
 
 let cluster: KafkaCluster
 
@@ -51,27 +51,6 @@ const write = (name: string) =>
     )
   }).pipe(Effect.scoped, Effect.provide(client(cluster.brokers)), Effect.runPromise)
 
-const reading = (child: ChildProcess) => {
-  const said: Array<Backlog> = []
-  let ended = false
-  child.on("message", (message) => said.push(message as Backlog))
-  child.once("exit", () => {
-    ended = true
-  })
-  const until = async (what: string, isSo: (last: Backlog) => boolean, patience: number): Promise<Backlog> => {
-    const deadline = performance.now() + patience
-    for (;;) {
-      const last = said.at(-1)
-      if (last !== undefined && isSo(last)) return last
-      if (ended || performance.now() > deadline) {
-        throw new Error(`${what}: ${ended ? "the process has ended" : "not in time"}; last ${JSON.stringify(last)}`)
-      }
-      await sleep(20)
-    }
-  }
-  return { said, until }
-}
-
 it(
   "is held to the bound while the handler does nothing, two gigabytes to go, and is read without a gap then",
   { timeout: 10 * minute },
@@ -83,7 +62,7 @@ it(
       execArgv: ["--no-warnings", ...heapLimits]
     })
     try {
-      const { said, until } = reading(child)
+      const { said, until } = watching<Backlog>(child)
       const warm = await until("warmed up", () => true, 2 * minute)
       // Nothing more has come for some seconds.
       const window = 50

@@ -1,7 +1,6 @@
 /** What a producer holds while its broker takes nothing: the bound, however much is offered. */
-import { type ChildProcess, fork } from "node:child_process"
+import { fork } from "node:child_process"
 import { join } from "node:path"
-import { setTimeout as sleep } from "node:timers/promises"
 
 import { afterAll, assert, beforeAll, it } from "@effect/vitest"
 import { Admin, Producer, Serde, Topic } from "@sluice/kafka"
@@ -12,6 +11,7 @@ import { reportDuration } from "../support/duration.ts"
 import { type KafkaCluster, startKafka } from "../support/kafka.ts"
 import { uniqueName } from "../support/topics.ts"
 import { bufferBytes, type Offered, valueBytes } from "./support/offer.ts"
+import { watching } from "./support/watching.ts"
 
 let cluster: KafkaCluster
 
@@ -26,28 +26,6 @@ afterAll(() => cluster.stop())
 reportDuration("Memory")
 
 const mib = 1024 * 1024
-
-/** What the process that offers records says, and the wait for it. */
-const offering = (child: ChildProcess) => {
-  const said: Array<Offered> = []
-  let ended = false
-  child.on("message", (message) => said.push(message as Offered))
-  child.once("exit", () => {
-    ended = true
-  })
-  const until = async (what: string, isSo: (last: Offered) => boolean, patience: number): Promise<Offered> => {
-    const deadline = performance.now() + patience
-    for (;;) {
-      const last = said.at(-1)
-      if (last !== undefined && isSo(last)) return last
-      if (ended || performance.now() > deadline) {
-        throw new Error(`${what}: ${ended ? "the process has ended" : "not in time"}; last ${JSON.stringify(last)}`)
-      }
-      await sleep(20)
-    }
-  }
-  return { said, until }
-}
 
 const minute = 60_000
 const partitions = 6
@@ -88,7 +66,7 @@ it(
       execArgv: ["--no-warnings", ...heapLimits]
     })
     try {
-      const { said, until } = offering(child)
+      const { said, until } = watching<Offered>(child)
       const warm = await until("warmed up", () => true, 3 * minute)
       cluster.pause(1)
       child.send("go")
