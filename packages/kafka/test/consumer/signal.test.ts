@@ -43,6 +43,19 @@ describe("Signal", () => {
       yield* Fiber.join(third)
     }))
 
+  it.effect("wakes thousands, and none that ended", () =>
+    Effect.gen(function*() {
+      const signal = new Signal()
+      const { version } = signal
+      const ended = yield* Effect.forEach(Array.from({ length: 3_000 }), () => Effect.fork(signal.wait(version)))
+      yield* Effect.yieldNow()
+      yield* Fiber.interruptAll(ended)
+      const waiting = yield* Effect.forEach(Array.from({ length: 3_000 }), () => Effect.fork(signal.wait(version)))
+      yield* Effect.yieldNow()
+      signal.notify()
+      yield* Fiber.joinAll(waiting)
+    }))
+
   it.effect("passes on to another signal", () =>
     Effect.gen(function*() {
       const [signal, other] = [new Signal(), new Signal()]

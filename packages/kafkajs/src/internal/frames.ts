@@ -12,7 +12,7 @@ const readBytes = 64 * 1024
 
 /**
  * Gives out whole frames, without their size, of a connection whose bytes are read into its {@link buffer}: what is missing of
- * a frame comes straight to its place, and nothing is allocated for a read.
+ * a frame comes straight to its place, and no memory is taken for a read.
  */
 export class FrameReader {
   readonly #maxFrameBytes: number

@@ -72,7 +72,8 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
           return true
         }
       }
-      const broker = { host, port, onread }
+      // Not on a socket of somebody else's, which would not be read so.
+      const broker = { host, port, onread, socket: undefined }
       const socket = this.#tls === undefined
         ? net.connect(broker, opened)
         : tls.connect({ ...(net.isIP(host) === 0 ? { servername: host } : {}), ...this.#tls, ...broker }, opened)
@@ -140,6 +141,8 @@ export class BrokerSocket extends EventEmitter implements KafkaJsSocket {
     this.#bytesDispatched = dispatched(this.#socket)
     this.#frames.stop()
     this.#socket?.destroy()
+    // Node's socket holds what it was to read into: a frame that is not to be complete.
+    this.#socket = undefined
     this.emit("error", failure.cause instanceof Error ? failure.cause : new Error(failure.message))
     this.#onFailure(failure)
   }

@@ -27,7 +27,7 @@ export interface RequestOptions {
   readonly timeout?: Duration.Duration
   /** Not above this version, where a newer one means something else. */
   readonly maxVersion?: number
-  /** Interrupting the wait closes the connection, since a broker serves one request at a time: for long polls. */
+  /** Interrupting the wait closes the connection, since a broker serves one request at a time: for what it holds back. */
   readonly closeOnInterrupt?: boolean
 }
 
@@ -208,8 +208,8 @@ class NegotiatedConnection implements BrokerConnection {
     timeout: Duration.Duration = this.#settings.requestTimeout
   ): Effect.Effect<Uint8Array, KafkaError> {
     const deadline = monotonicMillis(this.#clock) + Duration.toMillis(timeout)
-    // Nothing is undone at an interruption, by a mask that would outlive each answer: whoever looks at the deadline asks the
-    // fiber.
+    // Nothing is undone at an interruption, by a mask that would outlive each answer: whoever looks at the next deadline asks
+    // the fiber, which is kept until then.
     return Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
       const request: AwaitedRequest = { deadline, fiber, isLate: false }
       this.#awaited.add(request)

@@ -70,7 +70,7 @@ export class BrokerFetcher {
   readonly #broker: number
   readonly #context: FetchingContext
   readonly #session = new FetchSession()
-  /** What it has asked for and has no answer to. */
+  /** What it has asked for, until the answer is dealt with. */
   #poll: { readonly connection: BrokerConnection; readonly reservation: FetchReservation } | undefined
   #failures = 0
   #partialWait = shortWait

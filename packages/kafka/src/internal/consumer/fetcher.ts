@@ -141,6 +141,8 @@ export class Fetcher {
   }
 
   #feedStarved(): void {
+    // To clear an empty set makes a new table, too.
+    if (this.#starved.size === 0) return
     for (const latch of this.#starved) latch.open()
     this.#starved.clear()
   }

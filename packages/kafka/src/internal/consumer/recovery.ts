@@ -198,7 +198,7 @@ export class Recovery {
         return Effect.asVoid(fork(this.#reset(partition, offset, "LogTruncated")))
       }
       consumed(partition, partition.truncate(end))
-      const why = `is past ${end.offset}, where a new leader cut the log off`
+      const why = `offset ${position} is past ${end.offset}, where a new leader cut the log off`
       return this.#tellReset(partition, "LogTruncated", position, partition.position, why, "as far as all is processed")
     })
   }
@@ -219,7 +219,7 @@ export class Recovery {
         if (partition.status !== "active" || partition.fetchOffset !== undefined) return Effect.void
         const { from, released } = partition.reset(offset, start)
         consumed(partition, released)
-        return this.#tellReset(partition, reason, from, start.offset, why, reset)
+        return this.#tellReset(partition, reason, from, start.offset, `offset ${offset} ${why}`, reset)
       }),
       Effect.catchAll((error) => {
         if (isFatal(error)) {
@@ -252,7 +252,7 @@ export class Recovery {
       })
       const skipped = to > from ? `; offsets ${from} to ${to - 1} are skipped` : ""
       return Effect.logWarning(
-        `topic ${topic}, partition ${partition}: offset ${from} ${why}; goes on at ${to} (${policy})${skipped}`
+        `topic ${topic}, partition ${partition}: ${why}; goes on at ${to} (${policy})${skipped}`
       )
     })
   }

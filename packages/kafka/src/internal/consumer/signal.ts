@@ -7,6 +7,8 @@ import type * as Fiber from "effect/Fiber"
  */
 export class Signal {
   #waiting: Array<Waiter> = []
+  /** How many may wait before a look is taken at which of them have ended. */
+  #mostWaiting = leastLooked
   #version = 0
   /** A signal of more than this. */
   alsoNotify: Signal | undefined
@@ -32,13 +34,17 @@ export class Signal {
     return Effect.withFiberRuntime((fiber) =>
       Effect.async<void>((resume) => {
         if (this.#version !== version) return resume(Effect.void)
-        // Nothing undoes it at an interruption, by a mask that would outlive the wait: those that have ended go with the next.
-        if (this.#waiting.length > 0) this.#waiting = this.#waiting.filter(({ fiber }) => fiber.unsafePoll() === null)
-        this.#waiting.push({ fiber, resume })
+        // Nothing undoes it at an interruption, by a mask that would outlive the wait: those that have ended go later.
+        if (this.#waiting.push({ fiber, resume }) <= this.#mostWaiting) return
+        this.#waiting = this.#waiting.filter(({ fiber }) => fiber.unsafePoll() === null)
+        this.#mostWaiting = Math.max(leastLooked, 2 * this.#waiting.length)
       })
     )
   }
 }
+
+/** So few may wait in vain. */
+const leastLooked = 16
 
 interface Waiter {
   readonly fiber: Fiber.RuntimeFiber<unknown, unknown>

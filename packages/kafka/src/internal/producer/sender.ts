@@ -305,7 +305,10 @@ export class Sender {
     const all: Effect.Effect<void> = Effect.suspend(() => {
       const [request] = requests
       if (request !== undefined) {
-        const answered = Effect.catchAllDefect(request.answer, (defect) => this.#broken(request.batches, defect))
+        const answered = request.answer.pipe(
+          Effect.catchAllDefect((defect) => this.#broken(request.batches, defect)),
+          Effect.catchAllDefect(logDefect)
+        )
         return Effect.zipRight(Effect.catchAllDefect(Effect.zipRight(answered, handled), logDefect), all)
       }
       if (line.isOver) return Effect.void
