@@ -410,6 +410,48 @@ describe("a static member", () => {
     )
   })
 
+  it("that missed a generation keeps nothing from others that it still claimed as it came back", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const heard: Array<string> = []
+        const sessionTimeout = "60 seconds"
+        const joining = new Set<number>()
+        yield* cluster.intercept(({ apiName, connectionId }) => {
+          if (apiName === "JoinGroup") joining.add(connectionId)
+          return "deliver"
+        })
+        const first = yield* running({
+          ...hooks(heard),
+          sessionTimeout,
+          rebalanceTimeout: "3 seconds",
+          heartbeatInterval: "500 millis",
+          groupInstanceId: "a"
+        })
+        yield* stable(first)
+        yield* cluster.intercept(({ apiName, connectionId }) =>
+          apiName === "JoinGroup" && joining.has(connectionId) ? "dropRequest" : "deliver"
+        )
+        const others = { sessionTimeout, rebalanceTimeout: "5 seconds" } as const
+        const second = yield* running(others)
+        yield* until("taken", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
+        // It joins in the same generation in which the first one is back, and is to have what that claimed.
+        const third = yield* running(others)
+        yield* until("back", () => heard.length >= 3)
+        assert.include(heard, "lost 0,1,2")
+        const all = [first, second, third]
+        yield* until(
+          "shared",
+          Effect.map(
+            Effect.forEach(all, ({ consumer }) => consumer.assignment.get),
+            (assignments) => assignments.every(({ length }) => length === 1)
+          )
+        )
+      }),
+      { cluster: { topics: { lines: 3 } } }
+    )
+  })
+
   it("that does not come back loses its partitions to the others after its session", () => {
     play(
       Effect.gen(function*() {

@@ -97,6 +97,8 @@ export class GroupMember {
   /** Another member has the name of this one. */
   #fenced: FatalError | undefined
   #missedBeats = 0
+  /** What the leader was told that it owns. */
+  #claimed: ReadonlyArray<TopicPartition> = []
   /** What it was given last, and in which generation: told to a sticky assignor, also after it is given up. */
   #assigned: ReadonlyArray<TopicPartition> = []
   #assignedIn = -1
@@ -173,6 +175,7 @@ export class GroupMember {
           return yield* ++rejoins > maxRejoins ? pause(this.#cluster.settings, rejoins - maxRejoins) : Effect.void
         }
         rejoins = 0
+        const claimed = diffAssignment(this.#claimed, joined.right)
         const diff = diffAssignment(this.#events.owned(), joined.right)
         yield* Effect.logDebug(
           `group ${this.#settings.groupId}, generation ${this.#generationId}: ${diff.kept.length} partitions kept, ${diff.added.length} added, ${diff.revoked.length} revoked`
@@ -180,7 +183,8 @@ export class GroupMember {
         yield* this.#events.assign(diff.added)
         this.#events.onJoined()
         yield* this.#revoke(diff.revoked)
-        if (!rejoinsAfterSync(protocolOf(this.#settings.assignors), diff)) yield* this.#rejoin.await
+        // What was lost since it was claimed waits to be given up, too: the leader gave it to nobody.
+        if (!rejoinsAfterSync(protocolOf(this.#settings.assignors), claimed)) yield* this.#rejoin.await
       }) as Effect.Effect<void, FatalError>
     )
   })
@@ -278,6 +282,7 @@ export class GroupMember {
     function*() {
       this.#rejoin.unsafeClose()
       this.#inGroup = false
+      this.#claimed = this.#events.owned()
       const { assignors, groupId, groupInstanceId, rebalanceTimeout, sessionTimeout } = this.#settings
       const connection = yield* this.#coordinator.connection(this.#joinPool)
       const joined = yield* connection.request(JoinGroup, {
@@ -355,7 +360,7 @@ export class GroupMember {
     return encodeVersioned(ConsumerProtocolSubscription, subscriptionVersion, {
       topics: Array.from(this.#subscription.names).sort(),
       userData: this.#userData(assignor),
-      ownedPartitions: byTopic(this.#events.owned()),
+      ownedPartitions: byTopic(this.#claimed),
       generationId: this.#generationId
     })
   }
