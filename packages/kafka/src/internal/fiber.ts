@@ -13,6 +13,8 @@ import * as List from "effect/List"
 import type * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 
+import { suspended } from "./suspended.ts"
+
 /**
  * Runs `self` for at most `duration` and returns then, whatever `self` does:
  * also if it is uninterruptible, and also if the caller is interrupted twice.
@@ -51,7 +53,7 @@ export const cancelable = <A, E>(
   Effect.suspend(() => {
     let cancel: (() => void) | undefined
     return Effect.onInterrupt(
-      Effect.async<A, E>((resume) => {
+      suspended<A, E>((resume) => {
         cancel = register(resume)
       }),
       () => Effect.sync(() => cancel?.())

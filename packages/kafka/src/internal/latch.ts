@@ -1,8 +1,10 @@
 import * as Effect from "effect/Effect"
 
+import { suspended } from "./suspended.ts"
+
 /**
- * A latch at which one fiber waits, again and again. Effect's own undoes a wait that is interrupted, by a function that V8
- * makes old with all that it leads to (docs/internals.md); here the next wait takes its place.
+ * A latch at which one fiber waits, again and again. Effect's own undoes a wait that is interrupted; here the next wait takes
+ * its place.
  */
 export class Latch {
   #isOpen: boolean
@@ -23,12 +25,12 @@ export class Latch {
     this.#isOpen = false
   }
 
+  readonly #opened = suspended<void>((resume) => {
+    // The fiber may have yielded since it looked.
+    if (this.#isOpen) resume(Effect.void)
+    else this.#resume = resume
+  })
+
   /** Waits until it is open. */
-  readonly await: Effect.Effect<void> = Effect.suspend(() =>
-    this.#isOpen ? Effect.void : Effect.async<void>((resume) => {
-      // The fiber may have yielded since it looked.
-      if (this.#isOpen) resume(Effect.void)
-      else this.#resume = resume
-    })
-  )
+  readonly await: Effect.Effect<void> = Effect.suspend(() => this.#isOpen ? Effect.void : this.#opened)
 }

@@ -1,4 +1,5 @@
 import { requestHeader } from "@sluice/kafka/internal/protocol/header"
+import { suspended } from "@sluice/kafka/internal/suspended"
 import type { RequestFrame, TransportError } from "@sluice/kafka/Transport"
 import * as Effect from "effect/Effect"
 
@@ -36,7 +37,7 @@ export class PendingRequest implements RequestEntry {
     this.#noAnswer = noAnswer
     this.answer = Effect.zipRight(
       // Nothing undoes it at an interruption: nobody else waits.
-      Effect.async<void>((resume) => {
+      suspended<void>((resume) => {
         if (this.#result === undefined) this.#resume = resume
         else resume(Effect.void)
       }),

@@ -1,6 +1,8 @@
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 
+import { suspended } from "../suspended.ts"
+
 /**
  * Wakes whoever waits: what they wait for is theirs to look up. A fiber may yield between its look and its wait, so it
  * says what it had seen of the signal before it looked.
@@ -32,7 +34,7 @@ export class Signal {
   /** Waits for the first {@link notify} after the signal had this version. */
   wait(version: number): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) =>
-      Effect.async<void>((resume) => {
+      suspended<void>((resume) => {
         if (this.#version !== version) return resume(Effect.void)
         // Nothing undoes it at an interruption, by a mask that would outlive the wait: those that have ended go later.
         if (this.#waiting.push({ fiber, resume }) <= this.#mostWaiting) return

@@ -6,6 +6,7 @@ import type * as Fiber from "effect/Fiber"
 import type { ProduceError } from "../../KafkaError.ts"
 import type { RecordMetadata } from "../../Producer.ts"
 import { hasStopped } from "../fiber.ts"
+import { suspended } from "../suspended.ts"
 
 /** The outcome of a batch, shared by its records. */
 export interface BatchOutcome {
@@ -46,7 +47,7 @@ export class SingleCompletion extends Effectable.Class<RecordMetadata, ProduceEr
   override commit(): Effect.Effect<RecordMetadata, ProduceError> {
     return this.#exit ?? Effect.withFiberRuntime((fiber) =>
       // Nothing undoes it at an interruption, which would cost as much as half of a `send`: the fiber knows of it.
-      this.#exit ?? Effect.async((resume) => {
+      this.#exit ?? suspended((resume) => {
         if (this.#exit === undefined) (this.#waiting ??= []).push({ fiber, resume })
         else resume(this.#exit)
       })
