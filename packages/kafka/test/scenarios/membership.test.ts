@@ -452,6 +452,26 @@ describe("a static member", () => {
     )
   })
 
+  it("that closes while it gives up partitions to others leaves the group, or they would wait for its session", () => {
+    play(
+      Effect.gen(function*() {
+        for (const partition of [0, 1]) yield* write(partition, [1])
+        const options = { sessionTimeout: "5 minutes", rebalanceTimeout: "5 minutes" } as const
+        const first = yield* running(
+          { ...options, groupInstanceId: "a", drainTimeout: "20 seconds" },
+          () => Effect.sleep("10 seconds")
+        )
+        yield* until("handled", () => first.seen.length === 2)
+        const second = yield* running(options)
+        yield* until("a rebalance", Effect.map(second.consumer.health.get, ({ status }) => status === "stable"))
+        assert.isEmpty(yield* second.consumer.assignment.get)
+        yield* first.close
+        yield* until("taken over", Effect.map(second.consumer.assignment.get, ({ length }) => length === 2))
+      }),
+      twoPartitions
+    )
+  })
+
   it("that does not come back loses its partitions to the others after its session", () => {
     play(
       Effect.gen(function*() {

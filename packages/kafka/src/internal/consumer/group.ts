@@ -99,6 +99,8 @@ export class GroupMember {
   #missedBeats = 0
   /** What the leader was told that it owns. */
   #claimed: ReadonlyArray<TopicPartition> = []
+  /** It gives up partitions that the leader gave to nobody yet: their next owners wait until it joins again. */
+  #owesJoin = false
   /** What it was given last, and in which generation: told to a sticky assignor, also after it is given up. */
   #assigned: ReadonlyArray<TopicPartition> = []
   #assignedIn = -1
@@ -177,14 +179,15 @@ export class GroupMember {
         rejoins = 0
         const claimed = diffAssignment(this.#claimed, joined.right)
         const diff = diffAssignment(this.#events.owned(), joined.right)
+        // Of what it claimed, too, and has lost since.
+        this.#owesJoin = rejoinsAfterSync(protocolOf(this.#settings.assignors), claimed)
         yield* Effect.logDebug(
-          `group ${this.#settings.groupId}, generation ${this.#generationId}: ${diff.kept.length} partitions kept, ${diff.added.length} added, ${diff.revoked.length} revoked`
+          `group ${this.#settings.groupId}, generation ${this.#generationId}: ${diff.kept.length} partitions kept, ${diff.added.length} added, ${claimed.revoked.length} revoked`
         )
         yield* this.#events.assign(diff.added)
         this.#events.onJoined()
         yield* this.#revoke(diff.revoked)
-        // What was lost since it was claimed waits to be given up, too: the leader gave it to nobody.
-        if (!rejoinsAfterSync(protocolOf(this.#settings.assignors), claimed)) yield* this.#rejoin.await
+        if (!this.#owesJoin) yield* this.#rejoin.await
       }) as Effect.Effect<void, FatalError>
     )
   })
@@ -207,8 +210,9 @@ export class GroupMember {
   /** Leaves the group, so that its partitions find their next owners at once. Where its coordinator is found, one attempt. */
   readonly leave: Effect.Effect<void, KafkaError> = Effect.suspend(() => {
     this.#inGroup = false
-    // A static member's place waits for it to come back.
-    if (this.#memberId === "" || this.#settings.groupInstanceId !== null) return Effect.void
+    const { groupInstanceId } = this.#settings
+    // A static member's place waits for it to come back; but what it owed to others waits for no one.
+    if (this.#memberId === "" || groupInstanceId !== null && !this.#owesJoin) return Effect.void
     const memberId = this.#memberId
     this.#memberId = ""
     this.#generationId = -1
@@ -222,7 +226,7 @@ export class GroupMember {
       Effect.flatMap(
         connection.request(LeaveGroup, {
           groupId: this.#settings.groupId,
-          members: [{ memberId, reason: "the consumer is closing" }]
+          members: [{ memberId, groupInstanceId, reason: "the consumer is closing" }]
         }),
         (response) =>
           response.errorCode === 0 ? Effect.void : Effect.fail(this.#error("LeaveGroup", response.errorCode))
@@ -240,6 +244,7 @@ export class GroupMember {
     this.#isLost = false
     this.#lost.unsafeClose()
     this.#inGroup = false
+    this.#owesJoin = false
     this.#generationId = -1
     return this.#events.lose()
   })
@@ -315,6 +320,7 @@ export class GroupMember {
       if (groupInstanceId !== null && missedGenerations(this.#generationId, joined.generationId)) yield* this.#lose
       this.#memberId = joined.memberId
       this.#generationId = joined.generationId
+      this.#owesJoin = false
       this.#inGroup = true
       this.#counts = undefined
       const assignor = assignors.find(({ name }) => name === joined.protocolName)
