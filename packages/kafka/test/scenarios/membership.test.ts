@@ -53,6 +53,19 @@ const stable = (...members: ReadonlyArray<{ readonly consumer: Consumer.Consumer
     )
   )
 
+/** Notes by which connections members join. What it gives has them join by those in vain from then on. */
+const noteJoins = Effect.gen(function*() {
+  const cluster = yield* MemoryCluster
+  const joining = new Set<number>()
+  yield* cluster.intercept(({ apiName, connectionId }) => {
+    if (apiName === "JoinGroup") joining.add(connectionId)
+    return "deliver"
+  })
+  return cluster.intercept(({ apiName, connectionId }) =>
+    apiName === "JoinGroup" && joining.has(connectionId) ? "dropRequest" : "deliver"
+  )
+})
+
 describe("hooks", () => {
   it("hear of what is assigned, revoked, and given up by closing", () => {
     play(
@@ -368,15 +381,10 @@ describe("a static member", () => {
   it("that missed a generation has lost its partitions, and commits nothing of what others have since", () => {
     play(
       Effect.gen(function*() {
-        const cluster = yield* MemoryCluster
         const heard: Array<string> = []
         const sessionTimeout = "60 seconds"
         for (const partition of [0, 1]) yield* write(partition, range(0, 3))
-        const joining = new Set<number>()
-        yield* cluster.intercept(({ apiName, connectionId }) => {
-          if (apiName === "JoinGroup") joining.add(connectionId)
-          return "deliver"
-        })
+        const loseItsJoins = yield* noteJoins
         const first = yield* running({
           ...hooks(heard),
           sessionTimeout,
@@ -388,9 +396,7 @@ describe("a static member", () => {
         })
         yield* until("handled", () => first.seen.length === 6)
         // Its next JoinGroup is lost: the group goes on without it, and a static member is not put out for that.
-        yield* cluster.intercept(({ apiName, connectionId }) =>
-          apiName === "JoinGroup" && joining.has(connectionId) ? "dropRequest" : "deliver"
-        )
+        yield* loseItsJoins
         const second = yield* running({
           sessionTimeout,
           rebalanceTimeout: "5 seconds",
@@ -413,14 +419,9 @@ describe("a static member", () => {
   it("that missed a generation keeps nothing from others that it still claimed as it came back", () => {
     play(
       Effect.gen(function*() {
-        const cluster = yield* MemoryCluster
         const heard: Array<string> = []
         const sessionTimeout = "60 seconds"
-        const joining = new Set<number>()
-        yield* cluster.intercept(({ apiName, connectionId }) => {
-          if (apiName === "JoinGroup") joining.add(connectionId)
-          return "deliver"
-        })
+        const loseItsJoins = yield* noteJoins
         const first = yield* running({
           ...hooks(heard),
           sessionTimeout,
@@ -429,9 +430,7 @@ describe("a static member", () => {
           groupInstanceId: "a"
         })
         yield* stable(first)
-        yield* cluster.intercept(({ apiName, connectionId }) =>
-          apiName === "JoinGroup" && joining.has(connectionId) ? "dropRequest" : "deliver"
-        )
+        yield* loseItsJoins
         const others = { sessionTimeout, rebalanceTimeout: "5 seconds" } as const
         const second = yield* running(others)
         yield* until("taken", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))

@@ -37,8 +37,8 @@ export const revokedBeforeJoin = (
   protocol === "eager" ? owned : owned.filter((topicPartition) => !topics.has(topicPartition.topic))
 
 /**
- * Whether a member that has given up `diff.revoked` after the sync joins again at once, so that the partitions find
- * their next owners (KIP-429).
+ * Whether a member joins again at once after the sync, so that the partitions that it has given up find their next
+ * owners (KIP-429). `diff` is of what it claimed as it joined: the leader holds that back, also where it was lost since.
  */
 export const rejoinsAfterSync = (protocol: Assignor["protocol"], diff: AssignmentDiff): boolean =>
   protocol === "cooperative" && diff.revoked.length > 0
