@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   diffAssignment,
+  leavesUnowned,
   losesAssignment,
   missedGenerations,
   rejoinsAfterSync,
@@ -41,6 +42,20 @@ describe("assignmentDiff", () => {
         )
       }),
       { seed: 1, numRuns: 300 }
+    )
+  })
+
+  it("knows an assignment that leaves a partition without an owner", () => {
+    const topics = FastCheck.dictionary(FastCheck.constantFrom("a", "b", "c"), FastCheck.nat({ max: 4 }))
+    FastCheck.assert(
+      FastCheck.property(topics, FastCheck.nat(), (counts, at) => {
+        const all = Object.entries(counts).flatMap(([topic, count]) =>
+          Array.from({ length: count }, (_, partition) => tp(topic, partition))
+        )
+        const partitionCounts = new Map(Object.entries(counts))
+        assert.isFalse(leavesUnowned(partitionCounts, [tp("other", 0), ...all.toReversed()]))
+        if (all.length > 0) assert.isTrue(leavesUnowned(partitionCounts, all.toSpliced(at % all.length, 1)))
+      })
     )
   })
 

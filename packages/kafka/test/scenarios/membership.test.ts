@@ -1,11 +1,12 @@
 /** Members of a group: hooks, assignors, static members. */
 import { assert, describe, it } from "@effect/vitest"
 import type * as Consumer from "@sluice/kafka/Consumer"
+import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
 import { Context, Duration, Effect, Fiber, Stream } from "effect"
 
 import { Wires } from "../producer/wire.ts"
-import { committed, type Lines, logged, member, range, until, write } from "./reading.ts"
+import { committed, type Lines, logged, member, named, range, until, write } from "./reading.ts"
 import { play } from "./story.ts"
 
 type Options = Partial<Consumer.ConsumerOptions<typeof Lines>>
@@ -52,6 +53,10 @@ const stable = (...members: ReadonlyArray<{ readonly consumer: Consumer.Consumer
       (all) => all.every(([{ status }, assignment]) => status === "stable" && assignment.length > 0)
     )
   )
+
+/** What members have between them. */
+const allOf = (...members: ReadonlyArray<{ readonly consumer: Consumer.Consumer<typeof Lines> }>) =>
+  Effect.map(Effect.forEach(members, ({ consumer }) => consumer.assignment.get), (all) => all.flat())
 
 /** Notes by which connections members join. What it gives has them join by those in vain from then on. */
 const noteJoins = Effect.gen(function*() {
@@ -356,6 +361,35 @@ describe("a static member", () => {
     )
   })
 
+  it("that leads the group and is put out as it joins for more partitions is back, and still shares them out", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const wire = yield* Wires
+        const leader = yield* running({ groupInstanceId: "a" })
+        yield* stable(leader)
+        const other = yield* running({ groupInstanceId: "b" })
+        yield* until("shared", Effect.map(other.consumer.assignment.get, ({ length }) => length === 1))
+        yield* stable(leader, other)
+        yield* cluster.inject(Fault.refuse("JoinGroup", "UnknownMemberId"))
+        yield* cluster.createPartitions("lines", 6)
+        yield* until(
+          "grown",
+          Effect.map(
+            Effect.all([leader.consumer.assignment.get, other.consumer.assignment.get]),
+            (all) => all.flat().length === 6
+          )
+        )
+        const anew = wire.requests.filter(({ api, body }) => {
+          const { groupInstanceId, memberId } = body as { readonly groupInstanceId: string; readonly memberId: string }
+          return api === "JoinGroup" && groupInstanceId === "a" && memberId === ""
+        })
+        assert.lengthOf(anew, 2)
+      }),
+      { ...twoPartitions, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+
   it("SA-C21: whose name another one takes ends with a typed error, and does not take it back", () => {
     play(
       Effect.gen(function*() {
@@ -431,7 +465,8 @@ describe("a static member", () => {
         })
         yield* stable(first)
         yield* loseItsJoins
-        const others = { sessionTimeout, rebalanceTimeout: "5 seconds" } as const
+        const rebalanceTimeout = "5 seconds"
+        const others = { sessionTimeout, rebalanceTimeout, heartbeatInterval: "500 millis" } as const
         const second = yield* running(others)
         yield* until("taken", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
         // It joins in the same generation in which the first one is back, and is to have what that claimed.
@@ -439,13 +474,15 @@ describe("a static member", () => {
         yield* until("back", () => heard.length >= 3)
         assert.include(heard, "lost 0,1,2")
         const all = [first, second, third]
-        yield* until(
+        const [elapsed] = yield* Effect.timed(until(
           "shared",
           Effect.map(
             Effect.forEach(all, ({ consumer }) => consumer.assignment.get),
             (assignments) => assignments.every(({ length }) => length === 1)
           )
-        )
+        ))
+        // Before the leader has waited for it in vain.
+        assert.isTrue(Duration.lessThan(elapsed, rebalanceTimeout), Duration.format(elapsed))
       }),
       { cluster: { topics: { lines: 3 } } }
     )
@@ -469,6 +506,77 @@ describe("a static member", () => {
       }),
       twoPartitions
     )
+  })
+
+  it("that leads the group finds as it comes back that a topic has grown meanwhile", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const leader = yield* running({ groupInstanceId: "a" })
+        yield* stable(leader)
+        const other = yield* running({ groupInstanceId: "b" })
+        yield* until("shared", Effect.map(other.consumer.assignment.get, ({ length }) => length === 1))
+        yield* stable(leader, other)
+        yield* leader.close
+        yield* cluster.createPartitions("lines", 6)
+        yield* Effect.sleep("10 seconds")
+        const again = yield* running({ groupInstanceId: "a" })
+        yield* until("all", Effect.map(allOf(again, other), ({ length }) => length === 6))
+      }),
+      { ...twoPartitions, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+
+  describe("that is gone while it gives up partitions to others, and is back within its session, holds up nobody", () => {
+    const options = { sessionTimeout: "5 minutes", rebalanceTimeout: "30 seconds" } as const
+    const slow = () => Effect.sleep("10 seconds")
+    /** Its last words are lost, as if its process had died. */
+    const die = (member: { readonly close: Effect.Effect<void> }) =>
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        yield* cluster.intercept(({ apiName }) => /JoinGroup|LeaveGroup/.test(apiName) ? "dropRequest" : "deliver")
+        yield* member.close
+        yield* cluster.intercept(() => "deliver")
+      })
+
+    it("where it leads the group", () => {
+      play(
+        Effect.gen(function*() {
+          for (const partition of [0, 1]) yield* write(partition, [1])
+          const first = yield* running({ ...options, groupInstanceId: "a" }, slow)
+          yield* until("handled", () => first.seen.length === 2)
+          const second = yield* running(options)
+          yield* until("a rebalance", Effect.map(second.consumer.health.get, ({ status }) => status === "stable"))
+          assert.isEmpty(yield* second.consumer.assignment.get)
+          yield* die(first)
+          const again = yield* running({ ...options, groupInstanceId: "a" })
+          yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
+          assert.lengthOf(yield* allOf(again, second), 2)
+        }),
+        twoPartitions
+      )
+    })
+
+    it("where another one leads the group", () => {
+      play(
+        Effect.gen(function*() {
+          const Others = named("others")
+          for (const partition of [0, 1]) yield* write(partition, [1], { topic: "others" })
+          const leader = yield* running(options)
+          yield* stable(leader)
+          const first = yield* running({ ...options, groupInstanceId: "a", topics: [Others] as any }, slow)
+          yield* until("handled", () => first.seen.length === 2)
+          const second = yield* running({ ...options, topics: [Others] as any })
+          yield* until("a rebalance", Effect.map(second.consumer.health.get, ({ status }) => status === "stable"))
+          assert.isEmpty(yield* second.consumer.assignment.get)
+          yield* die(first)
+          const again = yield* running({ ...options, groupInstanceId: "a", topics: [Others] as any })
+          yield* until("shared", Effect.map(second.consumer.assignment.get, ({ length }) => length === 1))
+          assert.lengthOf(yield* allOf(leader, again, second), 3)
+        }),
+        { cluster: { topics: { lines: 1, others: 2 } } }
+      )
+    })
   })
 
   it("that does not come back loses its partitions to the others after its session", () => {

@@ -328,6 +328,7 @@ describe("a refusal", () => {
           JoinGroup: join,
           Heartbeat: { groupId: "g", memberId: "m", generationId: 1 },
           LeaveGroup: { groupId: "g", members },
+          DescribeGroups: { groups: ["g"] },
           SyncGroup: { groupId: "g", memberId: "m", generationId: 1, assignments: [] },
           ApiVersions: { clientSoftwareName: "test", clientSoftwareVersion: "1" },
           CreateTopics: { topics: [{ name: "more", numPartitions: 1, replicationFactor: 1 }] },

@@ -5,6 +5,7 @@ import { isComplete } from "../../src/internal/simulation/stored.ts"
 import { history, synced } from "./checkers/histories.ts"
 
 const settings = {
+  clientId: "test",
   sessionTimeoutMs: 6000,
   rebalanceTimeoutMs: 8000,
   protocols: []

@@ -15,32 +15,21 @@ import {
   rejoinsAfterSync,
   revokedBeforeJoin
 } from "../kernel/assignmentDiff.ts"
-import type { Assignor, GroupMember as MemberDescription } from "../kernel/assignor.ts"
 import { protocolOf } from "../kernel/assignors.ts"
 import type { TopicPartition } from "../kernel/topicPartition.ts"
-import {
-  ConsumerProtocolAssignment,
-  ConsumerProtocolSubscription,
-  CooperativeStickyAssignorUserData,
-  decodeStickyUserData,
-  decodeVersioned,
-  encodeVersioned,
-  StickyAssignorUserData
-} from "../protocol/api/consumerProtocol.ts"
 import { Heartbeat } from "../protocol/api/heartbeat.ts"
 import { JoinGroup } from "../protocol/api/joinGroup.ts"
 import { LeaveGroup } from "../protocol/api/leaveGroup.ts"
 import { SyncGroup } from "../protocol/api/syncGroup.ts"
-import { decodePrefix, encodeMessage } from "../protocol/codec.ts"
-import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
+import { GroupLeader, type MemberAssignment } from "./groupLeader.ts"
+import { decodeAssignment, encodeSubscription, type Subscriber } from "./groupProtocol.ts"
 import { logRetry } from "./logRetry.ts"
 import type { GroupSettings } from "./options.ts"
 import type { Subscription } from "./subscription.ts"
 import type { Troubles } from "./troubles.ts"
 
 const protocolType = "consumer"
-const subscriptionVersion = 3
 /** A coordinator may say so often in a row, without a pause, that this member is to join once more. */
 const maxRejoins = 3
 
@@ -85,6 +74,7 @@ export class GroupMember {
   /** For heartbeats, commits and leaving. */
   readonly #pool: ConnectionPool
   readonly #events: GroupEvents
+  readonly #leader: GroupLeader
   #memberId = ""
   #generationId = -1
   /** In the group and not joining: heartbeats are due. */
@@ -104,8 +94,6 @@ export class GroupMember {
   /** What it was given last, and in which generation: told to a sticky assignor, also after it is given up. */
   #assigned: ReadonlyArray<TopicPartition> = []
   #assignedIn = -1
-  /** The partition counts that this member assigned by, as the leader. */
-  #counts: ReadonlyMap<string, number> | undefined
 
   constructor(
     cluster: Cluster,
@@ -123,6 +111,7 @@ export class GroupMember {
     this.#joinPool = joinPool
     this.#pool = pool
     this.#events = events
+    this.#leader = new GroupLeader(cluster, settings, coordinator, pool)
   }
 
   get membership(): Membership {
@@ -187,9 +176,16 @@ export class GroupMember {
         yield* this.#events.assign(diff.added)
         this.#events.onJoined()
         yield* this.#revoke(diff.revoked)
-        if (!this.#owesJoin) yield* this.#rejoin.await
+        if (!this.#owesJoin) yield* this.#untilRejoin
       }) as Effect.Effect<void, FatalError>
     )
+  })
+
+  readonly #untilRejoin: Effect.Effect<void> = Effect.suspend(() => {
+    const { leavesUnowned } = this.#leader
+    return leavesUnowned === undefined
+      ? this.#rejoin.await
+      : firstOf(this.#rejoin.await, Effect.flatMap(leavesUnowned, (some) => some ? Effect.void : this.#rejoin.await))
   })
 
   /** The heartbeat's fiber. */
@@ -251,7 +247,7 @@ export class GroupMember {
 
   readonly #beat: Effect.Effect<void> = Effect.suspend(() => {
     const sent = this.membership
-    if (this.#countsChanged()) this.#rejoin.unsafeOpen()
+    if (this.#leader.hasOtherCounts()) this.#rejoin.unsafeOpen()
     return Effect.flatMap(this.#coordinator.connection(this.#pool), (connection) =>
       connection.request(Heartbeat, {
         groupId: this.#settings.groupId,
@@ -288,6 +284,13 @@ export class GroupMember {
       this.#rejoin.unsafeClose()
       this.#inGroup = false
       this.#claimed = this.#events.owned()
+      const self: Subscriber = {
+        topics: this.#subscription.names,
+        owned: this.#claimed,
+        generationId: this.#generationId,
+        assigned: this.#assigned,
+        assignedIn: this.#assignedIn
+      }
       const { assignors, groupId, groupInstanceId, rebalanceTimeout, sessionTimeout } = this.#settings
       const connection = yield* this.#coordinator.connection(this.#joinPool)
       const joined = yield* connection.request(JoinGroup, {
@@ -297,7 +300,7 @@ export class GroupMember {
         memberId: this.#memberId,
         groupInstanceId,
         protocolType,
-        protocols: assignors.map(({ name }) => ({ name, metadata: this.#describeSelf(name) }))
+        protocols: assignors.map(({ name }) => ({ name, metadata: encodeSubscription(name, self) }))
       }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
       switch (joined.errorCode) {
         case 0:
@@ -322,15 +325,17 @@ export class GroupMember {
       this.#generationId = joined.generationId
       this.#owesJoin = false
       this.#inGroup = true
-      this.#counts = undefined
+      this.#leader.resign()
       const assignor = assignors.find(({ name }) => name === joined.protocolName)
       if (assignor === undefined) {
         const problem = `an assignor that was not offered: ${joined.protocolName}`
         return yield* Effect.fail(malformed(groupId, "the answer to JoinGroup", problem))
       }
-      const assignments = joined.leader === joined.memberId
-        ? yield* this.#assign(assignor, joined.members)
-        : []
+      let assignments: ReadonlyArray<MemberAssignment> = []
+      if (joined.leader === joined.memberId) {
+        if (joined.skipAssignment) yield* this.#leader.comeBack(assignor, joined.members)
+        else assignments = yield* this.#leader.assign(assignor, joined.members)
+      }
       const synced = yield* connection.request(SyncGroup, {
         groupId,
         generationId: joined.generationId,
@@ -338,12 +343,11 @@ export class GroupMember {
         groupInstanceId,
         protocolType,
         protocolName: assignor.name,
-        // A static leader that came back leaves everything as it is (KIP-814).
-        assignments: joined.skipAssignment ? [] : assignments
+        assignments
       }, { timeout: Duration.sum(rebalanceTimeout, Duration.seconds(5)), closeOnInterrupt: true })
       switch (synced.errorCode) {
         case 0:
-          this.#assigned = yield* this.#decodeAssignment(synced.assignment)
+          this.#assigned = yield* this.#readAssignment(synced.assignment)
           this.#assignedIn = joined.generationId
           return this.#assigned
         case code.rebalanceInProgress:
@@ -361,80 +365,11 @@ export class GroupMember {
     }
   )
 
-  /** What the group's leader is told, as Java's client does it. */
-  #describeSelf(assignor: Assignor["name"]): Uint8Array {
-    return encodeVersioned(ConsumerProtocolSubscription, subscriptionVersion, {
-      topics: Array.from(this.#subscription.names).sort(),
-      userData: this.#userData(assignor),
-      ownedPartitions: byTopic(this.#claimed),
-      generationId: this.#generationId
-    })
-  }
-
-  #userData(assignor: Assignor["name"]): Uint8Array | null {
-    switch (assignor) {
-      case "cooperative-sticky":
-        return encodeMessage(CooperativeStickyAssignorUserData, 0, { generation: this.#generationId })
-      case "sticky":
-        return this.#assigned.length === 0 ? null : encodeMessage(StickyAssignorUserData, 1, {
-          previousAssignment: byTopic(this.#assigned),
-          generation: this.#assignedIn
-        })
-      case "range":
-      case "roundrobin":
-        return null
-    }
-  }
-
-  /** As the leader: what each member gets. */
-  #assign(
-    assignor: Assignor,
-    members: ResponseOf<typeof JoinGroup>["members"]
-  ): Effect.Effect<ReadonlyArray<{ readonly memberId: string; readonly assignment: Uint8Array }>, KafkaError> {
-    return Effect.gen(this, function*() {
-      const described = yield* Effect.try({
-        try: () => members.map((member) => describe(assignor, member)),
-        catch: (cause) => malformed(this.#settings.groupId, "a member's subscription", cause)
-      })
-      const counts = new Map<string, number>()
-      for (const topic of new Set(described.flatMap((member) => member.topics))) {
-        const metadata = yield* Effect.either(this.#cluster.topic(topic))
-        if (metadata._tag === "Left") {
-          // Only what the cluster itself says of a topic may take its partitions from the members.
-          if (metadata.left.reason.code === undefined) return yield* Effect.fail(metadata.left)
-          yield* Effect.logWarning(`group ${this.#settings.groupId}: ${metadata.left.message}`)
-        }
-        counts.set(topic, metadata._tag === "Right" ? metadata.right.partitions.length : 0)
-      }
-      this.#counts = counts
-      return Array.from(assignor.assign(described, counts), ([memberId, partitions]) => ({
-        memberId,
-        assignment: encodeVersioned(ConsumerProtocolAssignment, 1, { assignedPartitions: byTopic(partitions) })
-      }))
-    })
-  }
-
-  #decodeAssignment(bytes: Uint8Array): Effect.Effect<ReadonlyArray<TopicPartition>, FatalError> {
-    // A member that the leader left out gets no bytes at all.
-    if (bytes.length === 0) return Effect.succeed([])
+  #readAssignment(bytes: Uint8Array): Effect.Effect<ReadonlyArray<TopicPartition>, FatalError> {
     return Effect.try({
-      try: () =>
-        decodeVersioned(ConsumerProtocolAssignment, bytes).value.assignedPartitions.flatMap(({ partitions, topic }) =>
-          partitions.map((partition) => ({ topic, partition }))
-        ).filter(({ topic }) => this.#subscription.names.has(topic)),
+      try: () => decodeAssignment(bytes).filter(({ topic }) => this.#subscription.names.has(topic)),
       catch: (cause) => malformed(this.#settings.groupId, "the assignment", cause)
     })
-  }
-
-  /** As the leader: whether topics have other partition counts than it assigned by. */
-  #countsChanged(): boolean {
-    if (this.#counts === undefined) return false
-    const { topics } = this.#cluster.metadata()
-    for (const [topic, count] of this.#counts) {
-      const known = topics.get(topic)
-      if (known !== undefined && known.errorCode === 0 && known.partitions.length !== count) return true
-    }
-    return false
   }
 
   #error(operation: string, errorCode: number): KafkaError {
@@ -453,44 +388,4 @@ const fenced = ({ groupId, groupInstanceId }: GroupSettings): FatalError =>
 const beatTimeout = ({ heartbeatInterval, sessionTimeout }: GroupSettings): Duration.Duration => {
   const session = Duration.toMillis(sessionTimeout)
   return Duration.millis(Math.max(session / 4, session / 2 - Duration.toMillis(heartbeatInterval)))
-}
-
-const byTopic = (
-  topicPartitions: ReadonlyArray<TopicPartition>
-): ReadonlyArray<{ readonly topic: string; readonly partitions: ReadonlyArray<number> }> => {
-  const topics = new Map<string, Array<number>>()
-  for (const { partition, topic } of topicPartitions) {
-    const partitions = topics.get(topic)
-    if (partitions === undefined) topics.set(topic, [partition])
-    else partitions.push(partition)
-  }
-  return Array.from(topics, ([topic, partitions]) => ({ topic, partitions }))
-}
-
-const flat = (
-  topics: ReadonlyArray<{ readonly topic: string; readonly partitions: ReadonlyArray<number> }>
-): ReadonlyArray<TopicPartition> =>
-  topics.flatMap(({ partitions, topic }) => partitions.map((partition) => ({ topic, partition })))
-
-const describe = (
-  assignor: Assignor,
-  { groupInstanceId, memberId, metadata }: ResponseOf<typeof JoinGroup>["members"][number]
-): MemberDescription => {
-  const { value, version } = decodeVersioned(ConsumerProtocolSubscription, metadata)
-  const member = {
-    memberId,
-    groupInstanceId,
-    topics: value.topics,
-    ownedPartitions: flat(value.ownedPartitions),
-    generationId: value.generationId
-  }
-  if (value.userData === null) return member
-  if (assignor.name === "sticky") {
-    const { generation, previousAssignment } = decodeStickyUserData(value.userData)
-    return { ...member, ownedPartitions: flat(previousAssignment), generationId: generation }
-  }
-  // Clients that are too old for the field in the subscription say it here (KIP-792).
-  return assignor.name === "cooperative-sticky" && version < 2 && value.userData.length >= 4
-    ? { ...member, generationId: decodePrefix(CooperativeStickyAssignorUserData, 0, value.userData).generation }
-    : member
 }

@@ -43,6 +43,25 @@ export const revokedBeforeJoin = (
 export const rejoinsAfterSync = (protocol: Assignor["protocol"], diff: AssignmentDiff): boolean =>
   protocol === "cooperative" && diff.revoked.length > 0
 
+/**
+ * Whether partitions have no owner in an assignment.
+ *
+ * @param partitionCounts of the topics that members subscribe to
+ * @param assigned what all members were given
+ */
+export const leavesUnowned = (
+  partitionCounts: ReadonlyMap<string, number>,
+  assigned: ReadonlyArray<TopicPartition>
+): boolean => {
+  const owned = new Set(assigned.map(topicPartitionKey))
+  for (const [topic, count] of partitionCounts) {
+    for (let partition = 0; partition < count; partition++) {
+      if (!owned.has(topicPartitionKey({ topic, partition }))) return true
+    }
+  }
+  return false
+}
+
 /** Who a member is to its coordinator. */
 export interface Membership {
   readonly memberId: string

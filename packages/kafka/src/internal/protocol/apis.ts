@@ -3,6 +3,7 @@ import { CreatePartitions } from "./api/createPartitions.ts"
 import { CreateTopics } from "./api/createTopics.ts"
 import { DeleteRecords } from "./api/deleteRecords.ts"
 import { DeleteTopics } from "./api/deleteTopics.ts"
+import { DescribeGroups } from "./api/describeGroups.ts"
 import { Fetch } from "./api/fetch.ts"
 import { FindCoordinator } from "./api/findCoordinator.ts"
 import { Heartbeat } from "./api/heartbeat.ts"
@@ -33,6 +34,7 @@ const all = [
   Heartbeat,
   LeaveGroup,
   SyncGroup,
+  DescribeGroups,
   SaslHandshake,
   ApiVersions,
   CreateTopics,

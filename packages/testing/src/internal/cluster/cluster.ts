@@ -3,6 +3,7 @@ import { CreatePartitions } from "@sluice/kafka/internal/protocol/api/createPart
 import { CreateTopics } from "@sluice/kafka/internal/protocol/api/createTopics"
 import { DeleteRecords } from "@sluice/kafka/internal/protocol/api/deleteRecords"
 import { DeleteTopics } from "@sluice/kafka/internal/protocol/api/deleteTopics"
+import { DescribeGroups } from "@sluice/kafka/internal/protocol/api/describeGroups"
 import { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import { FindCoordinator } from "@sluice/kafka/internal/protocol/api/findCoordinator"
 import { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
@@ -24,6 +25,7 @@ import { createPartitions, handleCreatePartitions } from "./createPartitions.ts"
 import { createTopic, handleCreateTopics, topicSpec } from "./createTopics.ts"
 import { deleteBefore, handleDeleteRecords } from "./deleteRecords.ts"
 import { deleteTopic, handleDeleteTopics } from "./deleteTopics.ts"
+import { handleDescribeGroups } from "./describeGroups.ts"
 import type { ClusterObserver } from "./event.ts"
 import { handleFetch } from "./fetch.ts"
 import { FetchSessions } from "./fetchSession.ts"
@@ -85,6 +87,7 @@ const served: ReadonlyArray<ServedApi> = [
   atOnce(Heartbeat, handleHeartbeat),
   atOnce(LeaveGroup, handleLeaveGroup),
   parking(SyncGroup, handleSyncGroup),
+  atOnce(DescribeGroups, handleDescribeGroups),
   atOnce(ApiVersions, (_, { version }, request) => handleApiVersions(servedApis, version, request)),
   atOnce(CreateTopics, handleCreateTopics),
   atOnce(DeleteTopics, handleDeleteTopics),

@@ -20,6 +20,7 @@ export interface GroupProtocol {
 
 /** What a member says of itself when it joins. */
 export interface MemberSettings {
+  readonly clientId: string
   readonly sessionTimeoutMs: number
   readonly rebalanceTimeoutMs: number
   /** In the order of its preference. */

@@ -13,7 +13,11 @@ type Request = RequestOf<typeof JoinGroup>
 const refuse = (code: number, memberId: string): Reply<JoinResponse> => Reply.respond(joinFailed(code, memberId))
 
 /** The metadata is copied, since the request's bytes are the client's. */
-const settingsOf = ({ protocols, rebalanceTimeoutMs, sessionTimeoutMs }: Request): MemberSettings => ({
+const settingsOf = (
+  { clientId }: RequestContext,
+  { protocols, rebalanceTimeoutMs, sessionTimeoutMs }: Request
+): MemberSettings => ({
+  clientId,
   sessionTimeoutMs,
   rebalanceTimeoutMs,
   protocols: protocols.map(({ metadata, name }) => ({ name, metadata: new Uint8Array(metadata) }))
@@ -109,7 +113,7 @@ const add = (
   request: Request,
   memberId: string
 ): Reply<JoinResponse> => {
-  const member = new Member(memberId, request.groupInstanceId, settingsOf(request))
+  const member = new Member(memberId, request.groupInstanceId, settingsOf(context, request))
   const reply = new Reply<JoinResponse>()
   member.isNew = true
   member.awaitingJoin = reply
@@ -120,10 +124,10 @@ const add = (
   return reply
 }
 
-const park = (member: Member, request: Request): Reply<JoinResponse> => {
+const park = (context: RequestContext, member: Member, request: Request): Reply<JoinResponse> => {
   // A JoinGroup that it sent before, on another connection, is never answered: so it is in Kafka.
   const reply = new Reply<JoinResponse>()
-  member.settings = settingsOf(request)
+  member.settings = settingsOf(context, request)
   member.awaitingJoin = reply
   return reply
 }
@@ -135,7 +139,7 @@ const update = (
   member: Member,
   request: Request
 ): Reply<JoinResponse> => {
-  const reply = park(member, request)
+  const reply = park(context, member, request)
   rebalance(state, group, context.now)
   return reply
 }
@@ -152,7 +156,7 @@ const returnStatic = (
   const { now, version } = context
   const oldLeader = group.leaderId ?? ""
   const member = group.replaceStatic(oldId, memberId)
-  const reply = park(member, request)
+  const reply = park(context, member, request)
   renewSession(state, group, member, now)
   if (group.phase === "CompletingRebalance") {
     // The leader may be assigning partitions to the old id.

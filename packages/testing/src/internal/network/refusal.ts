@@ -3,6 +3,7 @@ import type { CreatePartitions } from "@sluice/kafka/internal/protocol/api/creat
 import type { CreateTopics } from "@sluice/kafka/internal/protocol/api/createTopics"
 import type { DeleteRecords } from "@sluice/kafka/internal/protocol/api/deleteRecords"
 import type { DeleteTopics } from "@sluice/kafka/internal/protocol/api/deleteTopics"
+import type { DescribeGroups } from "@sluice/kafka/internal/protocol/api/describeGroups"
 import type { Fetch } from "@sluice/kafka/internal/protocol/api/fetch"
 import type { FindCoordinator } from "@sluice/kafka/internal/protocol/api/findCoordinator"
 import type { Heartbeat } from "@sluice/kafka/internal/protocol/api/heartbeat"
@@ -103,6 +104,17 @@ const heartbeat: Refusal<typeof Heartbeat> = (_, errorCode) => ({ errorCode })
 
 const leaveGroup: Refusal<typeof LeaveGroup> = (_, errorCode) => ({ errorCode, members: [] })
 
+const describeGroups: Refusal<typeof DescribeGroups> = ({ groups }, errorCode) => ({
+  groups: groups.map((groupId) => ({
+    errorCode,
+    groupId,
+    groupState: "",
+    protocolType: "",
+    protocolData: "",
+    members: []
+  }))
+})
+
 const initProducerId: Refusal<typeof InitProducerId> = (_, errorCode) => ({
   errorCode,
   producerId: -1,
@@ -144,6 +156,7 @@ const refusals: Readonly<Record<string, Refusal<any>>> = {
   SyncGroup: syncGroup,
   Heartbeat: heartbeat,
   LeaveGroup: leaveGroup,
+  DescribeGroups: describeGroups,
   InitProducerId: initProducerId,
   ApiVersions: apiVersions,
   CreateTopics: createTopics,
