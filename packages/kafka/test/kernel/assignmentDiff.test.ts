@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import {
   diffAssignment,
-  leavesUnowned,
   losesAssignment,
   missedGenerations,
+  ownershipOf,
   rejoinsAfterSync,
   revokedBeforeJoin
 } from "@sluice/kafka/internal/kernel/assignmentDiff"
@@ -45,16 +45,32 @@ describe("assignmentDiff", () => {
     )
   })
 
-  it("knows an assignment that leaves a partition without an owner", () => {
+  it("knows partitions that nobody in a group knows of", () => {
     const topics = FastCheck.dictionary(FastCheck.constantFrom("a", "b", "c"), FastCheck.nat({ max: 4 }))
     FastCheck.assert(
-      FastCheck.property(topics, FastCheck.nat(), (counts, at) => {
+      FastCheck.property(topics, FastCheck.nat(), FastCheck.nat(), (counts, at, by) => {
+        const partitionCounts = new Map(Object.entries(counts))
         const all = Object.entries(counts).flatMap(([topic, count]) =>
           Array.from({ length: count }, (_, partition) => tp(topic, partition))
         )
-        const partitionCounts = new Map(Object.entries(counts))
-        assert.isFalse(leavesUnowned(partitionCounts, [tp("other", 0), ...all.toReversed()]))
-        if (all.length > 0) assert.isTrue(leavesUnowned(partitionCounts, all.toSpliced(at % all.length, 1)))
+        const missing = all.slice(at % (all.length + 1)).slice(0, 1)
+        const given = all.filter((each) => !missing.includes(each))
+        const names = ["a", "b", "c"]
+        const half = by % (given.length + 1)
+        const shares = (
+          more: ReadonlyArray<{ topic: string; partition: number }>,
+          ofSecond: typeof more,
+          topics = names
+        ) => [
+          { topics: names, claimed: given.slice(half), assigned: given.slice(0, half) },
+          { topics, claimed: ofSecond, assigned: [...given.slice(half), ...more, tp("other", 0)] }
+        ]
+        assert.strictEqual(ownershipOf(partitionCounts, shares(missing, [])), "owned")
+        if (missing.length === 0) return
+        assert.strictEqual(ownershipOf(partitionCounts, shares([], missing)), "claimed")
+        assert.strictEqual(ownershipOf(partitionCounts, shares([], [])), "unowned")
+        const others = names.filter((name) => name !== missing[0]!.topic)
+        assert.strictEqual(ownershipOf(partitionCounts, shares(missing, [], others)), "unowned")
       })
     )
   })

@@ -527,6 +527,48 @@ describe("a static member", () => {
     )
   })
 
+  it("that leads the group finds that though the first answer about the others is no good", () => {
+    play(
+      Effect.gen(function*() {
+        const cluster = yield* MemoryCluster
+        const wire = yield* Wires
+        const options = { groupInstanceId: "a", rebalanceTimeout: "20 seconds" } as const
+        const leader = yield* running(options)
+        yield* stable(leader)
+        const other = yield* running()
+        yield* until("shared", Effect.map(other.consumer.assignment.get, ({ length }) => length === 1))
+        yield* stable(leader, other)
+        yield* leader.close
+        yield* cluster.createPartitions("lines", 6)
+        yield* Effect.sleep("10 seconds")
+        let asked = 0
+        wire.edit = ({ api }, response) =>
+          api === "DescribeGroups" && asked++ === 0 ? response.subarray(0, response.length - 20) : response
+        const again = yield* running(options)
+        yield* until("all", Effect.map(allOf(again, other), ({ length }) => length === 6))
+        assert.strictEqual(asked, 2)
+      }),
+      { ...twoPartitions, client: { metadataMaxAge: "5 seconds" } }
+    )
+  })
+
+  it("that leads the group and comes back for fewer topics leaves the others to those who read them", () => {
+    play(
+      Effect.gen(function*() {
+        const both = { topics: [named("lines"), named("others")] as any }
+        const leader = yield* running({ groupInstanceId: "a", ...both })
+        yield* stable(leader)
+        const other = yield* running(both)
+        yield* until("shared", Effect.map(other.consumer.assignment.get, ({ length }) => length === 2))
+        yield* stable(leader, other)
+        yield* leader.close
+        const again = yield* running({ groupInstanceId: "a" })
+        yield* until("all", Effect.map(allOf(again, other), ({ length }) => length === 4))
+      }),
+      { cluster: { topics: { lines: 2, others: 2 } } }
+    )
+  })
+
   describe("that is gone while it gives up partitions to others, and is back within its session, holds up nobody", () => {
     const options = { sessionTimeout: "5 minutes", rebalanceTimeout: "30 seconds" } as const
     const slow = () => Effect.sleep("10 seconds")
@@ -591,6 +633,30 @@ describe("a static member", () => {
         yield* until("taken over", Effect.map(first.consumer.assignment.get, ({ length }) => length === 2))
       }),
       twoPartitions
+    )
+  })
+
+  it("that does not come back, and was to give up partitions, is waited for until its session ends and not longer", () => {
+    play(
+      Effect.gen(function*() {
+        const leader = yield* running({ rebalanceTimeout: "30 seconds" })
+        yield* stable(leader)
+        const gone = yield* running({
+          groupInstanceId: "a",
+          sessionTimeout: "5 minutes",
+          // The group waits for it so long, and asks for its part at the end of it: longer than the leader waits.
+          rebalanceTimeout: "2 minutes"
+        })
+        yield* until("shared", Effect.map(gone.consumer.assignment.get, ({ length }) => length === 3))
+        yield* stable(leader, gone)
+        const other = yield* running({ rebalanceTimeout: "30 seconds", topics: [named("others")] as any })
+        yield* stable(leader, gone, other)
+        yield* gone.close
+        const next = yield* running({ rebalanceTimeout: "30 seconds" })
+        yield* Effect.sleep("6 minutes")
+        yield* until("taken over", Effect.map(allOf(leader, next), ({ length }) => length === 6))
+      }),
+      { cluster: { topics: { lines: 6, others: 1 } } }
     )
   })
 })

@@ -46,6 +46,11 @@ describe("DescribeGroups", () => {
     const coordinator = [1, 2].find((broker) => named(model, "g", broker).error === "None")!
     assert.deepInclude(named(model, "g", coordinator), { groupState: "Dead", protocolType: "", members: [] })
     assert.deepInclude(named(model, "g", 3 - coordinator), { error: "NotCoordinator", groupState: "", members: [] })
-    assert.deepInclude(named(model, "", coordinator), { error: "InvalidGroupId", members: [] })
+    // Also without a name, unlike in other requests.
+    const nameless = [1, 2].map((broker) => named(model, "", broker))
+    assert.sameMembers(nameless.map(({ error, groupState }) => `${error} ${groupState}`), [
+      "None Dead",
+      "NotCoordinator "
+    ])
   })
 })

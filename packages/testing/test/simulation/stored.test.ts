@@ -5,7 +5,6 @@ import { isComplete } from "../../src/internal/simulation/stored.ts"
 import { history, synced } from "./checkers/histories.ts"
 
 const settings = {
-  clientId: "test",
   sessionTimeoutMs: 6000,
   rebalanceTimeoutMs: 8000,
   protocols: []
@@ -14,7 +13,7 @@ const settings = {
 /** A stable group in generation 3. */
 const groupOf = (...ids: ReadonlyArray<string>): Group => {
   const group = new Group("readers")
-  for (const id of ids) group.members.set(id, new Member(id, null, settings))
+  for (const id of ids) group.members.set(id, new Member(id, null, "test", settings))
   group.phase = "Stable"
   group.generation = 3
   return group

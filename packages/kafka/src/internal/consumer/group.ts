@@ -69,7 +69,7 @@ export class GroupMember {
   readonly #settings: GroupSettings
   readonly #subscription: Subscription
   readonly #coordinator: Coordinator
-  /** For JoinGroup and SyncGroup, which wait for the other members. */
+  /** For JoinGroup and SyncGroup, which wait for the other members, and what a leader asks between them. */
   readonly #joinPool: ConnectionPool
   /** For heartbeats, commits and leaving. */
   readonly #pool: ConnectionPool
@@ -111,7 +111,7 @@ export class GroupMember {
     this.#joinPool = joinPool
     this.#pool = pool
     this.#events = events
-    this.#leader = new GroupLeader(cluster, settings, coordinator, pool)
+    this.#leader = new GroupLeader(cluster, settings, coordinator, joinPool)
   }
 
   get membership(): Membership {
@@ -176,16 +176,9 @@ export class GroupMember {
         yield* this.#events.assign(diff.added)
         this.#events.onJoined()
         yield* this.#revoke(diff.revoked)
-        if (!this.#owesJoin) yield* this.#untilRejoin
+        if (!this.#owesJoin) yield* firstOf(this.#rejoin.await, this.#leader.untilUnowned)
       }) as Effect.Effect<void, FatalError>
     )
-  })
-
-  readonly #untilRejoin: Effect.Effect<void> = Effect.suspend(() => {
-    const { leavesUnowned } = this.#leader
-    return leavesUnowned === undefined
-      ? this.#rejoin.await
-      : firstOf(this.#rejoin.await, Effect.flatMap(leavesUnowned, (some) => some ? Effect.void : this.#rejoin.await))
   })
 
   /** The heartbeat's fiber. */

@@ -3,15 +3,15 @@ import * as Effect from "effect/Effect"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
-import { untilFatal } from "../cluster/retry.ts"
 import { fromCode, malformed } from "../errors.ts"
-import { leavesUnowned } from "../kernel/assignmentDiff.ts"
+import { ownershipOf } from "../kernel/assignmentDiff.ts"
 import type { Assignor, GroupMember } from "../kernel/assignor.ts"
 import { DescribeGroups } from "../protocol/api/describeGroups.ts"
 import type { JoinGroup } from "../protocol/api/joinGroup.ts"
 import type { ResponseOf } from "../protocol/field.ts"
 import type { Coordinator } from "./coordinator.ts"
 import { decodeAssignment, decodeSubscription, encodeAssignment } from "./groupProtocol.ts"
+import { logRetry } from "./logRetry.ts"
 import type { GroupSettings } from "./options.ts"
 
 type JoinedMembers = ResponseOf<typeof JoinGroup>["members"]
@@ -30,8 +30,9 @@ export class GroupLeader {
   readonly #pool: ConnectionPool
   /** The partition counts that the group's assignment is of; undefined while another member leads. */
   #counts: ReadonlyMap<string, number> | undefined
-  #leavesUnowned: Effect.Effect<boolean> | undefined
+  #untilUnowned: Effect.Effect<void> = Effect.never
 
+  /** `pool` is for requests of which each may keep a connection to itself. */
   constructor(cluster: Cluster, settings: GroupSettings, coordinator: Coordinator, pool: ConnectionPool) {
     this.#cluster = cluster
     this.#settings = settings
@@ -39,18 +40,15 @@ export class GroupLeader {
     this.#pool = pool
   }
 
-  /**
-   * Whether partitions are without an owner although the rebalance is over, for as long as it takes to know; undefined
-   * where each has one.
-   */
-  get leavesUnowned(): Effect.Effect<boolean> | undefined {
-    return this.#leavesUnowned
+  /** Until the partitions are to be shared out again, since some have no owner, and no member is to ask for them. */
+  get untilUnowned(): Effect.Effect<void> {
+    return this.#untilUnowned
   }
 
   /** Another member may lead. */
   resign(): void {
     this.#counts = undefined
-    this.#leavesUnowned = undefined
+    this.#untilUnowned = Effect.never
   }
 
   /** What each member gets. */
@@ -59,12 +57,15 @@ export class GroupLeader {
       const described = yield* this.#read(assignor, members)
       const counts = yield* this.#lookUp(described)
       const assignment = assignor.assign(described, counts)
+      const shares = described.map(({ memberId, ownedPartitions, topics }) => ({
+        topics,
+        claimed: ownedPartitions,
+        assigned: assignment.get(memberId) ?? []
+      }))
       this.#counts = counts
-      // What is held back is asked for by its owner, when it has given it up. One that died before, and was back within its
-      // session, knows nothing of that.
-      this.#leavesUnowned = leavesUnowned(counts, Array.from(assignment.values()).flat())
-        ? Effect.as(Effect.sleep(this.#settings.rebalanceTimeout), true)
-        : undefined
+      // Who gives up what was held back joins again then. But one that died before, and was back within its session, knows
+      // nothing of it.
+      if (ownershipOf(counts, shares) !== "owned") this.#untilUnowned = this.#askLater(assignor, counts)
       return Array.from(assignment, ([memberId, partitions]) => ({
         memberId,
         assignment: encodeAssignment(partitions)
@@ -80,7 +81,7 @@ export class GroupLeader {
     return Effect.gen(this, function*() {
       const counts = yield* this.#lookUp(yield* this.#read(assignor, members))
       this.#counts = counts
-      this.#leavesUnowned = this.#findUnowned(counts)
+      this.#untilUnowned = this.#ask(assignor, counts)
     })
   }
 
@@ -119,32 +120,67 @@ export class GroupLeader {
     })
   }
 
-  #findUnowned(counts: ReadonlyMap<string, number>): Effect.Effect<boolean> {
-    const { groupId } = this.#settings
-    const described = Effect.flatMap(
-      this.#coordinator.connection(this.#pool),
-      (connection) => connection.request(DescribeGroups, { groups: [groupId] })
-    )
-    const asked = Effect.flatMap(described, ({ groups: [group] }) => {
-      if (group === undefined) return Effect.fail(malformed(groupId, "the answer to DescribeGroups", "no group"))
-      if (group.errorCode !== 0) {
-        return Effect.fail(
-          fromCode(group.errorCode, { operation: `DescribeGroups of group ${groupId}`, scope: "client" })
+  /** Asks the coordinator, again and again while members are to give something up. */
+  #ask(assignor: Assignor, counts: ReadonlyMap<string, number>, failures = 0): Effect.Effect<void> {
+    return Effect.matchEffect(this.#ownership(assignor, counts), {
+      onSuccess: (ownership) => {
+        switch (ownership) {
+          case "owned":
+            return Effect.never
+          case "claimed":
+            return this.#askLater(assignor, counts)
+          case "unowned":
+            return Effect.logDebug(`group ${this.#settings.groupId}: partitions have no owner; the leader joins again`)
+        }
+      },
+      onFailure: (error) => {
+        this.#coordinator.forgetAfter(error)
+        return Effect.zipRight(
+          logRetry(failures + 1, `group ${this.#settings.groupId}: not known what was assigned: ${error.message}`),
+          this.#askLater(assignor, counts, failures + 1)
         )
       }
-      // In a rebalance nobody has anything; of that a member hears by its heartbeat.
-      if (group.groupState !== "Stable") return Effect.succeed(false)
-      return Effect.try({
+    })
+  }
+
+  #askLater(assignor: Assignor, counts: ReadonlyMap<string, number>, failures = 0): Effect.Effect<void> {
+    return Effect.delay(
+      Effect.suspend(() => this.#ask(assignor, counts, failures)),
+      this.#settings.rebalanceTimeout
+    )
+  }
+
+  #ownership(
+    assignor: Assignor,
+    counts: ReadonlyMap<string, number>
+  ): Effect.Effect<ReturnType<typeof ownershipOf>, KafkaError> {
+    return Effect.gen(this, function*() {
+      const { groupId } = this.#settings
+      const connection = yield* this.#coordinator.connection(this.#pool)
+      const { groups: [group] } = yield* connection.request(DescribeGroups, { groups: [groupId] }, {
+        closeOnInterrupt: true
+      })
+      if (group === undefined) return yield* Effect.fail(malformed(groupId, "the answer to DescribeGroups", "no group"))
+      if (group.errorCode !== 0) {
+        const operation = `DescribeGroups of group ${groupId}`
+        return yield* Effect.fail(fromCode(group.errorCode, { operation, scope: "client" }))
+      }
+      // In a rebalance nobody has anything: this member will hear of it by its heartbeat.
+      if (group.groupState !== "Stable") return "owned"
+      return yield* Effect.try({
         try: () =>
-          leavesUnowned(counts, group.members.flatMap(({ memberAssignment }) => decodeAssignment(memberAssignment))),
-        catch: (cause) => malformed(groupId, "a member's assignment", cause)
+          ownershipOf(
+            counts,
+            group.members.map(({ memberAssignment, memberMetadata, ...member }) => {
+              const { ownedPartitions, topics } = decodeSubscription(assignor.name, {
+                ...member,
+                metadata: memberMetadata
+              })
+              return { topics, claimed: ownedPartitions, assigned: decodeAssignment(memberAssignment) }
+            })
+          ),
+        catch: (cause) => malformed(groupId, "what a member said, or was given", cause)
       })
     })
-    return untilFatal(
-      this.#cluster.settings,
-      Effect.tapError(asked, (error) => Effect.sync(() => this.#coordinator.forgetAfter(error)))
-    ).pipe(
-      Effect.catchAll((error) => Effect.as(Effect.logWarning(`group ${groupId}: ${error.message}`), false))
-    )
   }
 }

@@ -43,23 +43,37 @@ export const revokedBeforeJoin = (
 export const rejoinsAfterSync = (protocol: Assignor["protocol"], diff: AssignmentDiff): boolean =>
   protocol === "cooperative" && diff.revoked.length > 0
 
+/** What a member of a group said as it last joined, and what it was given. */
+export interface Share {
+  readonly topics: ReadonlyArray<string>
+  readonly claimed: ReadonlyArray<TopicPartition>
+  readonly assigned: ReadonlyArray<TopicPartition>
+}
+
 /**
- * Whether partitions have no owner in an assignment.
+ * Whether each partition that a group reads has an owner. `claimed`: those without one are held back for members that are to
+ * give them up, and join again then or are put out of the group. `unowned`: of some nobody in the group knows.
  *
  * @param partitionCounts of the topics that members subscribe to
- * @param assigned what all members were given
  */
-export const leavesUnowned = (
+export const ownershipOf = (
   partitionCounts: ReadonlyMap<string, number>,
-  assigned: ReadonlyArray<TopicPartition>
-): boolean => {
-  const owned = new Set(assigned.map(topicPartitionKey))
+  shares: ReadonlyArray<Share>
+): "owned" | "claimed" | "unowned" => {
+  // A static member that came back may read fewer topics than it was given partitions of.
+  const owned = shares.flatMap(({ assigned, topics }) => assigned.filter(({ topic }) => topics.includes(topic)))
+  const ownedKeys = new Set(owned.map(topicPartitionKey))
+  const claimedKeys = new Set(shares.flatMap(({ claimed }) => claimed).map(topicPartitionKey))
+  let isClaimed = false
   for (const [topic, count] of partitionCounts) {
     for (let partition = 0; partition < count; partition++) {
-      if (!owned.has(topicPartitionKey({ topic, partition }))) return true
+      const key = topicPartitionKey({ topic, partition })
+      if (ownedKeys.has(key)) continue
+      if (!claimedKeys.has(key)) return "unowned"
+      isClaimed = true
     }
   }
-  return false
+  return isClaimed ? "claimed" : "owned"
 }
 
 /** Who a member is to its coordinator. */

@@ -19,7 +19,6 @@ export const handleDescribeGroups: Handler<typeof DescribeGroups> = (state, cont
 })
 
 const describe = (state: ClusterState, context: RequestContext, groupId: string): Described => {
-  if (groupId === "") return { ...nothing, groupId, errorCode: errorCode.InvalidGroupId }
   const code = checkCoordinator(state, context, groupId)
   if (code !== errorCode.None) return { ...nothing, groupId, errorCode: code }
   const group = state.groups.get(groupId)
@@ -34,10 +33,13 @@ const describe = (state: ClusterState, context: RequestContext, groupId: string)
   }
 }
 
-const describeMember = ({ phase, protocolName }: Group, { assignment, id, instanceId, settings }: Member) => ({
+const describeMember = (
+  { phase, protocolName }: Group,
+  { assignment, clientId, id, instanceId, settings }: Member
+) => ({
   memberId: id,
   groupInstanceId: instanceId,
-  clientId: settings.clientId,
+  clientId,
   // Clients of a cluster in memory are nowhere.
   clientHost: "",
   memberMetadata: phase === "Stable"

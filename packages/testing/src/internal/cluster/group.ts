@@ -20,7 +20,6 @@ export interface GroupProtocol {
 
 /** What a member says of itself when it joins. */
 export interface MemberSettings {
-  readonly clientId: string
   readonly sessionTimeoutMs: number
   readonly rebalanceTimeoutMs: number
   /** In the order of its preference. */
@@ -32,6 +31,8 @@ export class Member {
   readonly id: string
   /** Set for a static member (KIP-345). */
   readonly instanceId: string | null
+  /** That it first joined by. */
+  readonly clientId: string
   settings: MemberSettings
   assignment: Uint8Array = noAssignment
   /** Until its first generation begins: it cannot send heartbeats yet. */
@@ -41,9 +42,10 @@ export class Member {
   awaitingSync: Reply<SyncResponse> | undefined
   session: Timer | undefined
 
-  constructor(id: string, instanceId: string | null, settings: MemberSettings) {
+  constructor(id: string, instanceId: string | null, clientId: string, settings: MemberSettings) {
     this.id = id
     this.instanceId = instanceId
+    this.clientId = clientId
     this.settings = settings
   }
 
@@ -104,7 +106,7 @@ interface Checkpoint {
 
 /** The members that a coordinator has written down keep nothing of what only the running coordinator knew. */
 const copyOf = (member: Member, id = member.id): Member => {
-  const copy = new Member(id, member.instanceId, member.settings)
+  const copy = new Member(id, member.instanceId, member.clientId, member.settings)
   copy.assignment = member.assignment
   return copy
 }

@@ -13,11 +13,7 @@ type Request = RequestOf<typeof JoinGroup>
 const refuse = (code: number, memberId: string): Reply<JoinResponse> => Reply.respond(joinFailed(code, memberId))
 
 /** The metadata is copied, since the request's bytes are the client's. */
-const settingsOf = (
-  { clientId }: RequestContext,
-  { protocols, rebalanceTimeoutMs, sessionTimeoutMs }: Request
-): MemberSettings => ({
-  clientId,
+const settingsOf = ({ protocols, rebalanceTimeoutMs, sessionTimeoutMs }: Request): MemberSettings => ({
   sessionTimeoutMs,
   rebalanceTimeoutMs,
   protocols: protocols.map(({ metadata, name }) => ({ name, metadata: new Uint8Array(metadata) }))
@@ -113,7 +109,7 @@ const add = (
   request: Request,
   memberId: string
 ): Reply<JoinResponse> => {
-  const member = new Member(memberId, request.groupInstanceId, settingsOf(context, request))
+  const member = new Member(memberId, request.groupInstanceId, context.clientId, settingsOf(request))
   const reply = new Reply<JoinResponse>()
   member.isNew = true
   member.awaitingJoin = reply
@@ -124,10 +120,10 @@ const add = (
   return reply
 }
 
-const park = (context: RequestContext, member: Member, request: Request): Reply<JoinResponse> => {
+const park = (member: Member, request: Request): Reply<JoinResponse> => {
   // A JoinGroup that it sent before, on another connection, is never answered: so it is in Kafka.
   const reply = new Reply<JoinResponse>()
-  member.settings = settingsOf(context, request)
+  member.settings = settingsOf(request)
   member.awaitingJoin = reply
   return reply
 }
@@ -139,7 +135,7 @@ const update = (
   member: Member,
   request: Request
 ): Reply<JoinResponse> => {
-  const reply = park(context, member, request)
+  const reply = park(member, request)
   rebalance(state, group, context.now)
   return reply
 }
@@ -156,7 +152,7 @@ const returnStatic = (
   const { now, version } = context
   const oldLeader = group.leaderId ?? ""
   const member = group.replaceStatic(oldId, memberId)
-  const reply = park(context, member, request)
+  const reply = park(member, request)
   renewSession(state, group, member, now)
   if (group.phase === "CompletingRebalance") {
     // The leader may be assigning partitions to the old id.

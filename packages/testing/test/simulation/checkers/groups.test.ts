@@ -139,6 +139,24 @@ describe("commit-only-owned", () => {
 
 describe("duplicates-only-after-loss", () => {
   const byA = [...taken, ...handled("a", 0)]
+  /** A stream that may have a record in its hands while another member has its partition for a while. */
+  const streamAway = (inHand: boolean, ...meanwhile: ReadonlyArray<number>) => [
+    assigned(1, "b-2", "a-1"),
+    synced("a-1", 1),
+    synced("b-2", 1),
+    ...(inHand ? [started("b", 0)] : handled("b", 0)),
+    assigned(2, undefined, "a-1", "b-2"),
+    synced("a-1", 2),
+    synced("b-2", 2),
+    assigned(3, "a-1", "b-2"),
+    synced("a-1", 3),
+    synced("b-2", 3),
+    600,
+    ...handled("a", ...meanwhile),
+    assigned(4, "b-2", "a-1"),
+    synced("b-2", 4),
+    ...(inHand ? [processed("b", 0)] : [])
+  ]
   cases(duplicatesOnlyAfterLoss, {
     accepts: {
       "each once": history([...byA, ...moved, ...handled("b", 1)], full),
@@ -181,10 +199,26 @@ describe("duplicates-only-after-loss", () => {
         ...handled("a", 0),
         ...handled("b", 0)
       ], full),
+      "by a stream that still has it in its chunk, when the partition is its own again": history(
+        [...streamAway(true, 0, 1), ...handled("b", 1)],
+        full
+      ),
       "by a reader too": history([...byA, { _tag: "Read", reader: "reader", partition: 0, offset: 0, record: 0 }], full)
     },
     rejects: {
       "again for nothing": history([...byA, ...handled("a", 0)], full),
+      "by a stream that has its partition back, and had nothing in hand": history(
+        [...streamAway(false, 1), ...handled("b", 1)],
+        full
+      ),
+      "by a stream that has its partition back, and does not go on in its chunk": history(
+        [...streamAway(true, 0, 1, 2), ...handled("b", 2)],
+        full
+      ),
+      "by a stream that has its partition back, and is done with its chunk": history(
+        [...streamAway(true, 0, 1), started("b", 0, 5, 1), processed("b", 0, 5, 1), ...handled("b", 1)],
+        full
+      ),
       "again after a rebalance that left it alone": history(
         [...byA, assigned(2, "a-1", "b-2"), synced("a-1", 2), ...handled("a", 0)],
         full

@@ -19,7 +19,10 @@ export interface Delivery {
   readonly position: number
   /** Where the one before it was, if this is not the next one; -1 if there was none. */
   readonly jumpFrom: number | undefined
-  /** Whether the partition is its member's, or was when it last was anybody's: not so for what a stream still holds. */
+  /**
+   * Whether the partition is its member's, or was when it last was anybody's: not so for what a stream still holds, though the
+   * partition be its own again.
+   */
   readonly isOwner: boolean
   /** Whether the member may go on elsewhere here. */
   readonly mayJump: boolean
@@ -52,6 +55,8 @@ interface Lane {
   restarted: boolean
   /** The partition was, or may have been, lost and taken again. */
   retaken: boolean
+  /** A stream was in the middle of a chunk when it lost the partition: what follows on is of that chunk. */
+  isStale: boolean
 }
 
 /** Where a record came from. */
@@ -152,7 +157,8 @@ const makeConsumption = (history: History): Consumption => {
         base: undefined,
         movedAt: -Infinity,
         restarted: true,
-        retaken: false
+        retaken: false,
+        isStale: false
       }
       lanes.set(key, lane)
     }
@@ -174,6 +180,7 @@ const makeConsumption = (history: History): Consumption => {
   const forget = ({ lanes }: Member) => {
     for (const lane of lanes.values()) {
       lane.restarted = true
+      lane.isStale = false
       lane.base = undefined
       lane.byKey.clear()
       lane.begun.clear()
@@ -203,6 +210,11 @@ const makeConsumption = (history: History): Consumption => {
       ? position === lane.base
       : next?.isNext ?? (isFirst && !isReader || position === before + 1 ||
         position > before && wasDeleted(partition, position - 1, time))
+    if (!isNext) lane.isStale = false
+    // One stream of all partitions is done with a chunk when it is given something of another one.
+    if (place.stream === undefined) {
+      for (const other of member.lanes.values()) if (other !== lane) other.isStale = false
+    }
     const delivery: Delivery = {
       index,
       time,
@@ -211,7 +223,7 @@ const makeConsumption = (history: History): Consumption => {
       offset,
       position,
       jumpFrom: isNext ? undefined : (next?.before ?? lane.last)?.offset ?? -1,
-      isOwner: member.memberId !== undefined && assignments.lastOwner(partition) === member.memberId,
+      isOwner: !lane.isStale && member.memberId !== undefined && assignments.lastOwner(partition) === member.memberId,
       mayJump: !isReader && !isAnyOrder && !isMoved && (lane.restarted || lane.retaken),
       ended: undefined
     }
@@ -288,6 +300,7 @@ const makeConsumption = (history: History): Consumption => {
         for (const lane of member.lanes.values()) {
           if (!mayHaveLost && before.includes(lane.partition) && after.includes(lane.partition)) continue
           lane.retaken = true
+          lane.isStale ||= !member.isRun && lane.last !== undefined && lane.last.ended === undefined
           lane.base = undefined
           lane.byKey.clear()
           lane.begun.clear()

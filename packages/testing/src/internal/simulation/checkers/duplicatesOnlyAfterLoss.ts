@@ -68,7 +68,7 @@ const check: Checker = (history) => {
  * another's. That it could not is excused if anything that disturbs the first one was broken meanwhile or of late, if a handler of it failed, was
  * interrupted or took as long as half of the shortest drain timeout (all partitions that are revoked together share one
  * bound, and by key a record may wait for one of another partition), or if its reader began again. Whoever reads a stream commits when they like, so for them it is always excused,
- * as is a stream that still goes through its chunk beside the partition's next owner.
+ * as is a stream that still goes through its chunk beside the partition's next owner, or when it has the partition back.
  * And whoever moves a partition back wants its records again. Otherwise a partition changes hands without a duplicate, also when a member closes.
  */
 export const duplicatesOnlyAfterLoss: Check = {
