@@ -3,9 +3,11 @@ import * as Effect from "effect/Effect"
 import type { KafkaError } from "../../KafkaError.ts"
 import type { Cluster } from "../cluster/cluster.ts"
 import type { ConnectionPool } from "../cluster/pool.ts"
+import { pause } from "../cluster/retry.ts"
 import { fromCode, malformed } from "../errors.ts"
-import { ownershipOf } from "../kernel/assignmentDiff.ts"
+import { ownershipOf, type Share } from "../kernel/assignmentDiff.ts"
 import type { Assignor, GroupMember } from "../kernel/assignor.ts"
+import type { TopicPartition } from "../kernel/topicPartition.ts"
 import { DescribeGroups } from "../protocol/api/describeGroups.ts"
 import type { JoinGroup } from "../protocol/api/joinGroup.ts"
 import type { ResponseOf } from "../protocol/field.ts"
@@ -57,11 +59,7 @@ export class GroupLeader {
       const described = yield* this.#read(assignor, members)
       const counts = yield* this.#lookUp(described)
       const assignment = assignor.assign(described, counts)
-      const shares = described.map(({ memberId, ownedPartitions, topics }) => ({
-        topics,
-        claimed: ownedPartitions,
-        assigned: assignment.get(memberId) ?? []
-      }))
+      const shares = described.map((member) => shareOf(assignor, member, assignment.get(member.memberId) ?? []))
       this.#counts = counts
       // Who gives up what was held back joins again then. But one that died before, and was back within its session, knows
       // nothing of it.
@@ -137,17 +135,17 @@ export class GroupLeader {
         this.#coordinator.forgetAfter(error)
         return Effect.zipRight(
           logRetry(failures + 1, `group ${this.#settings.groupId}: not known what was assigned: ${error.message}`),
-          this.#askLater(assignor, counts, failures + 1)
+          Effect.zipRight(
+            pause(this.#cluster.settings, failures + 1),
+            Effect.suspend(() => this.#ask(assignor, counts, failures + 1))
+          )
         )
       }
     })
   }
 
-  #askLater(assignor: Assignor, counts: ReadonlyMap<string, number>, failures = 0): Effect.Effect<void> {
-    return Effect.delay(
-      Effect.suspend(() => this.#ask(assignor, counts, failures)),
-      this.#settings.rebalanceTimeout
-    )
+  #askLater(assignor: Assignor, counts: ReadonlyMap<string, number>): Effect.Effect<void> {
+    return Effect.delay(Effect.suspend(() => this.#ask(assignor, counts)), this.#settings.rebalanceTimeout)
   }
 
   #ownership(
@@ -165,18 +163,15 @@ export class GroupLeader {
         const operation = `DescribeGroups of group ${groupId}`
         return yield* Effect.fail(fromCode(group.errorCode, { operation, scope: "client" }))
       }
-      // In a rebalance nobody has anything: this member will hear of it by its heartbeat.
-      if (group.groupState !== "Stable") return "owned"
+      // In a rebalance nobody has anything yet: this member will hear of it by its heartbeat.
+      if (group.groupState !== "Stable") return "claimed"
       return yield* Effect.try({
         try: () =>
           ownershipOf(
             counts,
             group.members.map(({ memberAssignment, memberMetadata, ...member }) => {
-              const { ownedPartitions, topics } = decodeSubscription(assignor.name, {
-                ...member,
-                metadata: memberMetadata
-              })
-              return { topics, claimed: ownedPartitions, assigned: decodeAssignment(memberAssignment) }
+              const described = decodeSubscription(assignor.name, { ...member, metadata: memberMetadata })
+              return shareOf(assignor, described, decodeAssignment(memberAssignment))
             })
           ),
         catch: (cause) => malformed(groupId, "what a member said, or was given", cause)
@@ -184,3 +179,10 @@ export class GroupLeader {
     })
   }
 }
+
+/** Under the eager protocol a member holds nothing as it joins, whatever it says that it had before. */
+const shareOf = (
+  { protocol }: Assignor,
+  { ownedPartitions, topics }: GroupMember,
+  assigned: ReadonlyArray<TopicPartition>
+): Share => ({ topics, claimed: protocol === "eager" ? [] : ownedPartitions, assigned })

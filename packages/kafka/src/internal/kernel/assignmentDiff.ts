@@ -46,6 +46,7 @@ export const rejoinsAfterSync = (protocol: Assignor["protocol"], diff: Assignmen
 /** What a member of a group said as it last joined, and what it was given. */
 export interface Share {
   readonly topics: ReadonlyArray<string>
+  /** What it held as it joined, and is to give up before others are given it. */
   readonly claimed: ReadonlyArray<TopicPartition>
   readonly assigned: ReadonlyArray<TopicPartition>
 }
@@ -61,7 +62,10 @@ export const ownershipOf = (
   shares: ReadonlyArray<Share>
 ): "owned" | "claimed" | "unowned" => {
   // A static member that came back may read fewer topics than it was given partitions of.
-  const owned = shares.flatMap(({ assigned, topics }) => assigned.filter(({ topic }) => topics.includes(topic)))
+  const owned = shares.flatMap(({ assigned, topics }) => {
+    const subscribed = new Set(topics)
+    return assigned.filter(({ topic }) => subscribed.has(topic))
+  })
   const ownedKeys = new Set(owned.map(topicPartitionKey))
   const claimedKeys = new Set(shares.flatMap(({ claimed }) => claimed).map(topicPartitionKey))
   let isClaimed = false

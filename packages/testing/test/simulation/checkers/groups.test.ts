@@ -14,6 +14,7 @@ import {
   expelled,
   faultBegan,
   faultEnded,
+  fetched,
   handled,
   handlerEnded,
   healed,
@@ -144,6 +145,7 @@ describe("duplicates-only-after-loss", () => {
     assigned(1, "b-2", "a-1"),
     synced("a-1", 1),
     synced("b-2", 1),
+    fetched(0, 2, 1, { member: "b", sentAt: 0 }),
     ...(inHand ? [started("b", 0)] : handled("b", 0)),
     assigned(2, undefined, "a-1", "b-2"),
     synced("a-1", 2),
@@ -215,6 +217,23 @@ describe("duplicates-only-after-loss", () => {
         [...streamAway(true, 0, 1, 2), ...handled("b", 2)],
         full
       ),
+      "by a stream that has its partition back, and goes on past what it had fetched": history(
+        [...streamAway(true, 0, 1, 2), ...handled("b", 1, 2)],
+        full
+      ),
+      "by a stream that has its partition back once more, and had nothing in hand this time": history([
+        ...streamAway(true, 0),
+        fetched(1, 3, 1, { member: "b", sentAt: 0 }),
+        ...handled("b", 1),
+        assigned(5, "a-1", "b-2"),
+        synced("b-2", 5),
+        synced("a-1", 5),
+        1200,
+        ...handled("a", 2),
+        assigned(6, "b-2", "a-1"),
+        synced("b-2", 6),
+        ...handled("b", 2)
+      ], full),
       "by a stream that has its partition back, and is done with its chunk": history(
         [...streamAway(true, 0, 1), started("b", 0, 5, 1), processed("b", 0, 5, 1), ...handled("b", 1)],
         full

@@ -212,13 +212,18 @@ export const expelled = (memberId: string, why: "session" | "join" | "sync" = "s
 
 export const absent = (memberId: string): Step => ({ _tag: "Absent", memberId })
 
-/** Records of partition 0, which were sent to `a`. */
+/** Records of partition 0, which were sent to `a` unless told otherwise. */
 export const fetched = (
   from: number,
   end: number,
   bytes: number,
-  { broker = 1, excess = 0, sentAt }: { readonly sentAt: number; readonly broker?: number; readonly excess?: number }
-): Step => ({ _tag: "Fetched", sentAt, member: "a", broker, excess, parts: [{ partition: 0, from, end, bytes }] })
+  { broker = 1, excess = 0, member = "a", sentAt }: {
+    readonly sentAt: number
+    readonly member?: string
+    readonly broker?: number
+    readonly excess?: number
+  }
+): Step => ({ _tag: "Fetched", sentAt, member, broker, excess, parts: [{ partition: 0, from, end, bytes }] })
 
 export const faultBegan = (id = 1, members?: ReadonlyArray<string>): Step => ({
   _tag: "FaultBegan",

@@ -55,8 +55,8 @@ interface Lane {
   restarted: boolean
   /** The partition was, or may have been, lost and taken again. */
   retaken: boolean
-  /** A stream was in the middle of a chunk when it lost the partition: what follows on is of that chunk. */
-  isStale: boolean
+  /** A stream was in the middle of a chunk when it lost the partition: what follows on before this offset is of that chunk. */
+  chunkEnd: number
 }
 
 /** Where a record came from. */
@@ -78,6 +78,8 @@ interface Member {
   isFailing: boolean
   readonly disturbances: Array<number>
   readonly isRun: boolean
+  /** By partition: the end of what was fetched last. */
+  readonly fetched: Map<PartitionIndex, number>
   assigned: ReadonlyArray<PartitionIndex>
   memberId: string | undefined
   syncedAt: number
@@ -135,6 +137,7 @@ const makeConsumption = (history: History): Consumption => {
         isFailing: false,
         disturbances: [],
         isRun: runs.includes(name),
+        fetched: new Map(),
         assigned: [],
         memberId: undefined,
         syncedAt: 0,
@@ -158,7 +161,7 @@ const makeConsumption = (history: History): Consumption => {
         movedAt: -Infinity,
         restarted: true,
         retaken: false,
-        isStale: false
+        chunkEnd: -1
       }
       lanes.set(key, lane)
     }
@@ -180,7 +183,7 @@ const makeConsumption = (history: History): Consumption => {
   const forget = ({ lanes }: Member) => {
     for (const lane of lanes.values()) {
       lane.restarted = true
-      lane.isStale = false
+      lane.chunkEnd = -1
       lane.base = undefined
       lane.byKey.clear()
       lane.begun.clear()
@@ -210,10 +213,10 @@ const makeConsumption = (history: History): Consumption => {
       ? position === lane.base
       : next?.isNext ?? (isFirst && !isReader || position === before + 1 ||
         position > before && wasDeleted(partition, position - 1, time))
-    if (!isNext) lane.isStale = false
+    if (!isNext) lane.chunkEnd = -1
     // One stream of all partitions is done with a chunk when it is given something of another one.
     if (place.stream === undefined) {
-      for (const other of member.lanes.values()) if (other !== lane) other.isStale = false
+      for (const other of member.lanes.values()) if (other !== lane) other.chunkEnd = -1
     }
     const delivery: Delivery = {
       index,
@@ -223,7 +226,8 @@ const makeConsumption = (history: History): Consumption => {
       offset,
       position,
       jumpFrom: isNext ? undefined : (next?.before ?? lane.last)?.offset ?? -1,
-      isOwner: !lane.isStale && member.memberId !== undefined && assignments.lastOwner(partition) === member.memberId,
+      isOwner: offset >= lane.chunkEnd && member.memberId !== undefined &&
+        assignments.lastOwner(partition) === member.memberId,
       mayJump: !isReader && !isAnyOrder && !isMoved && (lane.restarted || lane.retaken),
       ended: undefined
     }
@@ -286,6 +290,11 @@ const makeConsumption = (history: History): Consumption => {
         lane.movedAt = event.time
         return disturb(memberOf(event.member), index)
       }
+      case "Fetched": {
+        const { fetched } = memberOf(event.member)
+        for (const { end, partition } of event.parts) fetched.set(partition, end)
+        return
+      }
       case "Assigned":
         return assignments.add(event)
       case "Synced": {
@@ -300,7 +309,8 @@ const makeConsumption = (history: History): Consumption => {
         for (const lane of member.lanes.values()) {
           if (!mayHaveLost && before.includes(lane.partition) && after.includes(lane.partition)) continue
           lane.retaken = true
-          lane.isStale ||= !member.isRun && lane.last !== undefined && lane.last.ended === undefined
+          const isInHand = !member.isRun && lane.last !== undefined && lane.last.ended === undefined
+          lane.chunkEnd = isInHand ? member.fetched.get(lane.partition) ?? -1 : -1
           lane.base = undefined
           lane.byKey.clear()
           lane.begun.clear()
