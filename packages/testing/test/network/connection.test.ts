@@ -7,7 +7,7 @@ import { decodeResponse, encodeRequest } from "@sluice/kafka/internal/protocol/c
 import { Transport } from "@sluice/kafka/Transport"
 import { Duration, Effect, Exit, FastCheck, Fiber, Scope, Supervisor, TestClock } from "effect"
 
-import { MemoryCluster } from "../../src/index.ts"
+import { MemoryCluster, Simulation } from "../../src/index.ts"
 import { connect, ping } from "../support/client.ts"
 import { batch, fetchRequest, produceRequest, text } from "../support/model.ts"
 
@@ -269,4 +269,21 @@ describe("connecting", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Effect.flip(Fiber.join(connecting))).reason, "ConnectFailed")
     }).pipe(withCluster({ latency: "2 seconds" })))
+
+  it("leaves no connection behind when it is interrupted", () => {
+    const program = Effect.gen(function*() {
+      const cluster = yield* MemoryCluster
+      for (let after = 0; after < 20; after++) {
+        const connecting = yield* Effect.fork(Effect.scoped(connect()))
+        yield* Effect.repeatN(Effect.yieldNow(), after)
+        yield* Fiber.interrupt(connecting)
+      }
+      yield* Effect.sleep("1 second")
+      return yield* cluster.connections
+    }).pipe(withCluster({ latency: 1 }))
+    for (let seed = 1; seed <= 20; seed++) {
+      const { exit } = Simulation.run(program, { seed, interleaving: { extraYields: 0.3 }, maxSteps: 100_000 })
+      assert.deepStrictEqual(exit, Exit.succeed(0), `seed ${seed}`)
+    }
+  })
 })

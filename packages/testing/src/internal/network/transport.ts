@@ -1,3 +1,4 @@
+import { cancelable } from "@sluice/kafka/internal/fiber"
 import type { BrokerAddress, ConnectOptions, Transport } from "@sluice/kafka/Transport"
 import { TransportError } from "@sluice/kafka/Transport"
 import * as Effect from "effect/Effect"
@@ -9,13 +10,13 @@ import type { Network } from "./network.ts"
 /** Opens connections to the brokers of a network, in its time. */
 export const make = (network: Network, driver: Driver): Transport["Type"] => {
   const open = (brokerId: number, address: BrokerAddress, options: ConnectOptions) =>
-    Effect.async<MemoryConnection, TransportError>((resume) => {
+    cancelable<MemoryConnection, TransportError>((resume) => {
       const connection = new MemoryConnection(address, options, driver.touch)
       connection.open(
         brokerId,
         (failure) => resume(failure === undefined ? Effect.succeed(connection) : Effect.fail(failure))
       )
-      return Effect.sync(() => connection.close())
+      return () => connection.close()
     })
   return {
     connect: (address, options) =>
