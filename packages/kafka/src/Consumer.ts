@@ -46,7 +46,7 @@ export type TypeId = "~@sluice/kafka/Consumer"
 export interface FetchOptions {
   /** How long a broker may hold a fetch that has too little to give. Default 500 milliseconds. */
   readonly maxWait?: Duration.DurationInput | undefined
-  /** What is too little, in bytes. Default 1. */
+  /** What is too little, in bytes; no more than what one partition may bring, half of its `partitionBytes`. Default 1. */
   readonly minBytes?: number | undefined
   /** What is fetched of one partition ahead of the application, in bytes; half of it at a time. Default 2 MiB. */
   readonly partitionBytes?: number | undefined

@@ -6,7 +6,7 @@ import type { RequestOf } from "@sluice/kafka/internal/protocol/field"
 import * as Producer from "@sluice/kafka/Producer"
 import * as Fault from "@sluice/testing/Fault"
 import { MemoryCluster } from "@sluice/testing/MemoryCluster"
-import { Chunk, Effect, Fiber, Stream } from "effect"
+import { Chunk, Duration, Effect, Fiber, Stream } from "effect"
 
 import { Wires } from "../producer/wire.ts"
 import { committed, type Line, Lines, logged, member, named, next, range, until, write } from "./reading.ts"
@@ -566,6 +566,24 @@ describe("a reader", () => {
         yield* Fiber.interrupt(reading)
       }),
       { cluster: { brokers: 3, topics: { lines: 6 } } }
+    ))
+
+  it("waits for no more than one partition may bring, however many others have nothing", () =>
+    play(
+      Effect.gen(function*() {
+        yield* write(0, range(0, 200))
+        const { count, handler } = noting()
+        const { consumer } = yield* member({
+          // A partition asks for a thousand bytes at a time, and has them; the two together never have two thousand.
+          fetch: { minBytes: 3000, maxWait: "10 seconds", bufferBytes: 4000, partitionBytes: 4000 }
+        })
+        yield* Effect.fork(consumer.run(handler))
+        yield* until("all but the last ones", () => count() > 0)
+        for (const value of range(200, 400)) yield* write(0, [value])
+        const [elapsed] = yield* Effect.timed(until("all", () => count() >= 390))
+        assert.isTrue(Duration.lessThan(elapsed, "5 seconds"), Duration.format(elapsed))
+      }),
+      { cluster: { topics: { lines: 2 } } }
     ))
 
   it("asks as it is told to: minBytes, maxWait, maxBytes, isolation, rack", () =>

@@ -223,8 +223,10 @@ export class BrokerFetcher {
   ): Effect.Effect<"records" | "nothing" | "anew", KafkaError> {
     const { cluster: { settings: { maxFrameBytes, requestTimeout } }, leaders, partitions, settings } = this.#context
     const asked = new Map<string, WantedPartition & { readonly assigned: AssignedPartition }>()
-    let { rack } = settings
+    let { minBytes, rack } = settings
     for (const { key, maxBytes } of reservation.partitions) {
+      // A partition that has all that it may bring waits for no others: they may have nothing.
+      minBytes = Math.min(minBytes, maxBytes)
       const assigned = partitions.get(key)!
       if (!leaders.mayPrefer(assigned)) rack = ""
       asked.set(key, {
@@ -241,7 +243,7 @@ export class BrokerFetcher {
       Fetch,
       {
         maxWaitMs,
-        minBytes: settings.minBytes,
+        minBytes,
         maxBytes: Math.max(1, Math.min(reservation.maxBytes, settings.maxBytes, maxFrameBytes - answerOverhead)),
         isolationLevel: settings.readCommitted ? 1 : 0,
         rackId: rack,
