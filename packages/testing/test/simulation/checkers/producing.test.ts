@@ -401,6 +401,10 @@ describe("fails-for-a-reason", () => {
   const nowhere = invoked(7, { flaw: "no such partition", partition: 100 })
   const trying = invoked(8, { mayNotWait: "at once" })
   const isFull = failed(8, "no", "all", "BufferFull")
+  const refused = [
+    invoked(8, { mayNotWait: "at once", producer: "reporting" }),
+    failed(8, "no", "reporting", "BufferFull")
+  ]
   /** A producer that sends a batch again once, one at a time. */
   const once: ProducerFacts = {
     name: "reporting",
@@ -422,6 +426,16 @@ describe("fails-for-a-reason", () => {
     history([...before, invoked(7, { producer: "reporting" }), sentOften(attempts)], { producers: [once] })
   cases(failsForAReason, {
     accepts: {
+      "what found no room, since a report was not handled yet": history(
+        [
+          invoked(7, { producer: "reporting" }),
+          acknowledged(7, 0, 0, "reporting"),
+          10,
+          ...refused,
+          20,
+          reported(7, 0, 0)
+        ]
+      ),
       "what found no room, and was not to wait": history([invoked(7), trying, isFull, acknowledged(7, 0, 0)]),
       "what had to be asked for": history([
         invoked(8, { mayNotWait: "once known" }),
@@ -483,6 +497,9 @@ describe("fails-for-a-reason", () => {
     },
     rejects: {
       "what was to wait for room": history([invoked(7), invoked(8), isFull, acknowledged(7, 0, 0)]),
+      "what found no room though the report was handled": history(
+        [invoked(7, { producer: "reporting" }), acknowledged(7, 0, 0, "reporting"), reported(7, 0, 0), 10, ...refused]
+      ),
       "what found no room though there was nothing": history([trying, isFull]),
       "what was not to wait, and did": history([trying, 5, accepted(8), acknowledged(8, 0, 0)]),
       "what could be sent once more": retried(1, ...broken),

@@ -92,6 +92,10 @@ const endedSince = (
   // A sink ends when all of its records have; who is interrupted was accepted by then, or never.
   told.every(({ _tag, time }) => time + (_tag === "Abandoned" && lane === undefined ? deliveryTimeout : 0) >= since)
 
+/** Whether a record may have had room until then: that is free when it has its outcome, and its report is handled. */
+const hadRoomSince = (fate: Fate, since: number): boolean =>
+  fate.reported.some(({ time }) => time >= since) || endedSince(fate, since)
+
 /** Whether a record may have failed since it was too late. */
 const mayBeLate = (fate: Fate): boolean =>
   acknowledgementsOf(fate).length === 0 && failuresOf(fate).every(({ reason }) => reason === "DeliveryTimeout")
@@ -151,11 +155,11 @@ class Circumstances {
     return isFirst(fate) || this.#byProducer.get(producer.name)!.some(isFirst)
   }
 
-  /** Whether something of its producer may have been without an outcome when a record came that may not wait for room. */
+  /** Whether something of its producer may have had room when a record came that may not wait for any. */
   mayBeFull(fate: Fate, { time }: Failure): boolean {
     return this.#byProducer.get(fate.producer.name)!.some((other) =>
       other !== fate && other.invoked.time <= time && other.invoked.flaw === undefined &&
-      endedSince(other, time - this.delay)
+      hadRoomSince(other, time - this.delay)
     )
   }
 
@@ -291,7 +295,7 @@ const check: Checker = (history) => {
  * sent again without a duplicate: its sequence is lost, or, with acks none, a connection that had taken it. Whoever waits for a
  * record that was accepted is told within its delivery timeout. With a bound on retries it may also fail when it was sent that
  * often, and is not sent more often. One that may not wait for room is accepted or refused at once, and refused only if
- * others have room that they have no outcome for yet.
+ * others have room: they have no outcome yet, or their reports are not handled.
  *
  * Exceptions. One for a topic that is deleted waits for it, and may be too late then; it never fails because the topic is not
  * there. Whether a partition is there must be asked for: it is asked in vain only while something is broken, and not less long
