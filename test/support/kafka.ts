@@ -1,7 +1,7 @@
 /** Apache Kafka for tests: KRaft brokers as child processes, up in seconds and gone with the process that started them. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { existsSync, rmSync, statfsSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmSync, statfsSync } from "node:fs"
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
@@ -72,7 +72,7 @@ export interface KafkaCluster extends KafkaAddresses {
   readonly shutdown: (id: number) => Promise<void>
   /** Starts a broker that was ended, with its data and on its ports, and waits until the whole cluster knows it. */
   readonly start: (id: number) => Promise<void>
-  /** Freezes a broker (SIGSTOP): its connections stay open and nothing answers. */
+  /** Freezes a broker (SIGSTOP), and returns when it has stopped: its connections stay open and nothing answers. */
   readonly pause: (id: number) => void
   /** Lets a frozen broker run on (SIGCONT). */
   readonly resume: (id: number) => void
@@ -84,6 +84,29 @@ export interface KafkaCluster extends KafkaAddresses {
 
 const startTimeout = 120_000
 const logLines = 400
+
+/** Whether all threads of a process have stopped; elsewhere than on Linux, whether the process has. */
+const hasStopped = (pid: number): boolean => {
+  const threads = `/proc/${pid}/task`
+  if (!existsSync(threads)) {
+    return spawnSync("ps", ["-o", "state=", "-p", `${pid}`], { encoding: "utf8" }).stdout.startsWith("T")
+  }
+  try {
+    // The state follows the program's name, which is in parentheses.
+    return readdirSync(threads).every((thread) => /\) T /.test(readFileSync(`${threads}/${thread}/stat`, "latin1")))
+  } catch {
+    // A thread has ended meanwhile.
+    return false
+  }
+}
+
+/** On a busy machine a process answers for some milliseconds more after SIGSTOP was sent. */
+const untilStopped = (pid: number): void => {
+  const end = performance.now() + 10_000
+  while (!hasStopped(pid)) {
+    if (performance.now() > end) throw new Error(`process ${pid} has not stopped`)
+  }
+}
 
 /** A broker's settings and, while it runs, its process. */
 interface Broker {
@@ -448,6 +471,7 @@ const tryToStart = async (options: KafkaOptions): Promise<KafkaCluster | "ports 
     pause: (id) => {
       exitOnTerminate()
       signal(id, "SIGSTOP")
+      untilStopped(brokerOf(id).process!.pid!)
     },
     resume: (id) => signal(id, "SIGCONT"),
     log: (id) => brokerOf(id).log.join("\n"),
